@@ -1,0 +1,43 @@
+# Each target sets up what it needs in .venv; nothing else is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+SOURCES := sb3_carla callbacks tests examples benchmarks
+
+.PHONY: help train test test-slow lint type format bench clean
+
+help:  ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
+	    "sb3_carla needs Python 3.10 to 3.12 (the carla wheels), this is %d.%d. Say make PYTHON=python3.11 ..." % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: $(INSTALLED)  ## Train TD3 on the embedded simulator; leaves a model, logs, a report and a video in runs/
+	$(BIN)/sb3-carla train --env Carla-v0 --progress
+
+test: $(INSTALLED)  ## Pass the tests
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## The trainings and soaks that the tests leave out
+	$(BIN)/pytest -m slow
+
+lint: $(INSTALLED)  ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+type: $(INSTALLED)  ## mypy, strict
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## Let ruff put the format right
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(INSTALLED)  ## Print the figures that the documents show
+	$(BIN)/python benchmarks/env_steps.py
+
+clean:  ## Remove what the targets made, except runs/
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

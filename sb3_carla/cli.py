@@ -1,0 +1,180 @@
+"""The command ``sb3-carla``: train, enjoy, report, serve.
+
+Bad input ends with one sentence on standard error and exit code 2; ``SB3_CARLA_DEBUG=1`` shows the traceback instead.
+Everything heavy is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sb3_carla.command_line import CommandError, CommandParser
+from sb3_carla.envs.errors import CarlaEnvError
+
+if TYPE_CHECKING:
+    from sb3_carla.zoo import TrainedRun
+
+RUN_FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    :param argv: the arguments after ``sb3-carla``; None: those of the process
+    :return: the exit code
+    """
+    try:
+        options, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else list(argv))
+        command: Callable[[argparse.Namespace, list[str]], int] = options.command
+        return command(options, rest)
+    except SystemExit as stop:  # argparse after --help
+        return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (CommandError, CarlaEnvError) as error:
+        if os.environ.get("SB3_CARLA_DEBUG") == "1":
+            raise
+        print(f"sb3-carla: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def train(options: argparse.Namespace, rest: list[str]) -> int:
+    """Train through rl_zoo3, then write the report and a video and say where everything is."""
+    from sb3_carla.zoo import train as zoo_train
+
+    run = zoo_train(rest)
+    if run is None:  # a search for hyperparameters: rl_zoo3 has said where its result is
+        return 0
+    if run.failure is not None:
+        print(f"sb3-carla: {run.failure}", file=sys.stderr)
+    elif run.steps < run.planned_steps:
+        print(f"Stopped after {run.steps} of {run.planned_steps} steps.")
+    products = {
+        "Model": str(run.model),
+        "TensorBoard log": str(run.tensorboard) if run.tensorboard else "none",
+        "Report": _write_report(run.folder),
+        "Video": _write_video(run),
+    }
+    _print_products(products)
+    return 0 if run.failure is None else RUN_FAILED
+
+
+def enjoy(options: argparse.Namespace, rest: list[str]) -> int:
+    """Replay a trained model in a window, without one, or into a video file."""
+    from sb3_carla.zoo import enjoy as zoo_enjoy
+
+    video = zoo_enjoy(rest)
+    if video is not None:
+        print(f"Video: {video}")
+    return 0
+
+
+def report(options: argparse.Namespace, rest: list[str]) -> int:
+    """Write the report of a run folder."""
+    _refuse(rest, "report")
+    from sb3_carla.report import ReportError, make_report
+
+    try:
+        print(f"Report: {make_report(options.run_dir, options.out)}")
+    except ReportError as error:
+        raise CommandError(str(error)) from error
+    return 0
+
+
+def serve(options: argparse.Namespace, rest: list[str]) -> int:
+    """Run the embedded simulator until Ctrl-C."""
+    _refuse(rest, "serve")
+    from sb3_carla.simulator.server import serve as serve_map
+
+    logging.basicConfig(format="sb3-carla: %(message)s", level=logging.WARNING)  # what the server has to say, too
+    print("Embedded CARLA 0.9.16 simulator; Ctrl-C ends it.", flush=True)
+    return serve_map(options.map, options.host, options.port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(prog="sb3-carla", description="Stable-Baselines3 for CARLA.", allow_abbrev=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[..., int], text: str, *, own_help: bool = True) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False, add_help=own_help)
+        added.set_defaults(command=run)
+        return added
+
+    # rl_zoo3's parsers know the options of these two, --help included.
+    command("train", train, "Train from YAML with rl_zoo3, then write a report and a video", own_help=False)
+    command("enjoy", enjoy, "Replay a trained model in a window or into a video file", own_help=False)
+    report_parser = command("report", report, "Write a Markdown report of a run folder")
+    report_parser.add_argument(
+        "run_dir", metavar="RUN_DIR", type=Path, help="A run folder, such as runs/td3/Carla-v0_1"
+    )
+    report_parser.add_argument("--out", type=Path, help="Folder of the report (default: inside the run folder)")
+    serve_parser = command("serve", serve, "Run the embedded CARLA simulator in the foreground")
+    serve_parser.add_argument(
+        "--map", default="Town_Blocks", help="Built-in town or OpenDRIVE file (default: %(default)s)"
+    )
+    serve_parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default: %(default)s)")
+    serve_parser.add_argument(
+        "--port", type=int, default=2000, help="RPC port, 0 for any free one (default: %(default)s)"
+    )
+    return parser
+
+
+def _refuse(rest: list[str], command: str) -> None:
+    if rest:
+        raise CommandError(f"There is no option {rest[0]!r}. 'sb3-carla {command} --help' lists the options.")
+
+
+def _write_report(folder: Path) -> str:
+    """Write the report; a run that is too short for one is no failure."""
+    from sb3_carla.report import ReportError, make_report
+
+    try:
+        return str(make_report(folder))
+    except ReportError as error:
+        return f"none ({error})"
+
+
+def _write_video(run: TrainedRun) -> str:
+    """Film one episode of the trained policy, where the environment can be filmed."""
+    import gymnasium as gym
+
+    from sb3_carla.video import VideoError
+    from sb3_carla.zoo import enjoy as zoo_enjoy
+    from sb3_carla.zoo import renders_frames
+
+    if not run.wants_video:
+        return "none (--no-video)"
+    if run.failure is not None:
+        return "none (the training broke off)"
+    if not renders_frames(run.env_id):
+        return f"none ({run.env_id} renders no frames)"
+    video = run.folder / "policy.mp4"
+    try:
+        run_options = ["--env", run.env_id, "--algo", run.algo, "--model", str(run.model)]
+        zoo_enjoy([*run_options, "--episodes", "1", "--video", str(video)])
+    except (CarlaEnvError, VideoError, gym.error.Error) as error:
+        return f"none ({error})"
+    return str(video)
+
+
+def _print_products(products: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, place in products.items():
+        table.add_row(name, place, style="bold" if name == "Model" else None)
+    console = Console(soft_wrap=True)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

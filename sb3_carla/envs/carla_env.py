@@ -1,0 +1,246 @@
+"""CarlaEnv: the Gymnasium face of driving in CARLA."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+from sb3_carla.envs.errors import CarlaEnvError, ConfigurationError, ServerUnavailableError
+from sb3_carla.envs.isolation import ClientLostError, ClientProcess
+from sb3_carla.envs.observation import State, observation_space
+from sb3_carla.envs.scenario import Scenario, make_scenario
+from sb3_carla.envs.servers import Server, make_server
+from sb3_carla.envs.window import require_display, show
+
+logger = logging.getLogger("sb3_carla")
+if not logger.hasHandlers():  # a user who configured logging decides; everybody else still reads which server is used
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
+
+OPEN_TIMEOUT = 120.0  # [s] to connect, load the town and build the actors
+RESET_TIMEOUT = 60.0  # [s]
+STEP_TIMEOUT = 15.0  # [s] beyond the client's own 10 s for a call
+START_ATTEMPTS = 3  # before the server counts as not to be had
+BACK_OFF = 1.0  # [s] before the second attempt, doubled for each further one
+
+Observation = Any  # (frame_stack, image_size, image_size) uint8, or a dict of that and the state vector
+
+
+class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
+    """Drive a car in CARLA from its front camera.
+
+    - Observation: ``Box(0, 255, (4, 84, 84), uint8)``, grayscale, channel first, the oldest frame first; with
+      ``observation="dict"`` a ``Dict`` of that as ``image`` and a ``state`` (:mod:`sb3_carla.envs.observation`).
+    - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive), throttle (positive) or brake (negative).
+    - Reward: the sum of ``info["reward_terms"]``, see :func:`sb3_carla.envs.reward.reward_terms`.
+    - Terminated: collision, off road, wrong way, stuck; ``info["termination"]`` says which.
+    - Truncated: after ``max_episode_steps``, or when the server or the client process was lost: then
+      ``info["carla"]`` says what happened, and the next reset starts them anew.
+
+    :param server: ``"embedded"`` (our simulator, the default), ``"host:port"`` of a CARLA 0.9.16 server, or the path
+        of its start script (``CarlaUE4.sh``), which is then started and ended by the env. The environment variable
+        ``SB3_CARLA_SERVER`` replaces the default. There is no fall-back from one to another.
+    :param scenario: name of a scenario, see :data:`sb3_carla.envs.SCENARIOS`
+    :param seed: seed of the first reset that is given none; by default it is drawn
+    :param render_mode: ``"rgb_array"`` (a camera behind the car, 640x360), ``"human"`` (in a window) or None
+    :param isolated: run the carla client in a process of its own; False runs it in this one, for a debugger
+    :param overrides: single fields of :class:`~sb3_carla.envs.scenario.Scenario`, e.g. ``npc_vehicles=5``
+    :raises ConfigurationError: for an option or value that cannot be; nothing was started then
+    :raises ServerUnavailableError: when no server answers
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's)
+
+    def __init__(
+        self,
+        server: str | None = None,
+        scenario: str = "lane_following",
+        seed: int | None = None,
+        render_mode: str | None = None,
+        isolated: bool = True,
+        **overrides: Any,
+    ) -> None:
+        self.scenario: Scenario = make_scenario(scenario, overrides)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ConfigurationError(f"render_mode={render_mode!r} is not known. Give None, 'human' or 'rgb_array'.")
+        if render_mode == "human":
+            require_display()
+        self.render_mode = render_mode
+        step_seconds = self.scenario.fixed_delta_seconds * self.scenario.action_repeat
+        self.metadata = {**self.metadata, "render_fps": round(1.0 / step_seconds)}
+        self.observation_space = observation_space(self.scenario)
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.reward_range = self.scenario.reward_range
+        self._isolated = isolated
+        self._next_seed = seed
+        self._frames = np.zeros(0, np.uint8)  # the stack, oldest first
+        self._state: State | None = None
+        self._steps: int | None = None  # None: no episode under way
+        self._client: ClientProcess | LocalClient | None = None
+        self._server: Server = make_server(server, self.scenario.town)
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode: the car is teleported to a drawn spawn point.
+
+        :param seed: makes everything that follows reproducible on the embedded simulator, traffic included
+        :param options: none are known
+        :return: the first frame, stacked, and info
+        :raises ServerUnavailableError: when a lost server does not come back
+        """
+        super().reset(seed=seed)
+        if seed is None:
+            seed, self._next_seed = self._next_seed, None
+        attempt = 0
+        while True:
+            client = self._connect()
+            try:
+                (frame, self._state), info = client.ask("reset", seed, timeout=RESET_TIMEOUT)
+                break
+            except ClientLostError as error:
+                self._lose_client(error)
+                attempt += 1
+                if attempt == START_ATTEMPTS:
+                    raise ServerUnavailableError(
+                        f"{self._server.name} was lost {attempt} times while an episode was started ({error}). "
+                        "Look at the server's own log."
+                    ) from error
+                time.sleep(BACK_OFF * 2 ** (attempt - 1))
+        self._frames = np.repeat(frame[None], self.scenario.frame_stack, axis=0)
+        self._steps = 0
+        self._show()
+        return self._observation(), info
+
+    def step(self, action: npt.NDArray[np.float32]) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Drive for one step of ``fixed_delta_seconds * action_repeat``.
+
+        :param action: (2,) steer and throttle/brake, clipped to [-1, 1]
+        """
+        if self._steps is None:
+            raise CarlaEnvError("step() was called without an episode under way. Call reset() first.")
+        steer, pedal = (float(value) for value in np.clip(np.asarray(action, np.float64), -1.0, 1.0))
+        if not np.isfinite(steer + pedal):
+            raise CarlaEnvError(f"The action {action!r} is not finite. The policy that made it has diverged.")
+        assert self._client is not None
+        self._steps += 1
+        try:
+            answer = self._client.ask("step", steer, pedal, timeout=STEP_TIMEOUT)
+        except ClientLostError as error:
+            self._lose_client(error)
+            self._steps = None
+            return self._observation(), 0.0, False, True, {"carla": str(error), "reward_terms": {}}
+        (frame, self._state), reward, terminated, info = answer
+        self._frames = np.concatenate([self._frames[1:], frame[None]])
+        truncated = not terminated and self._steps >= self.scenario.max_episode_steps
+        if terminated or truncated:
+            self._steps = None
+        self._show()
+        return self._observation(), reward, terminated, truncated, info
+
+    def render(self) -> npt.NDArray[np.uint8] | None:
+        """The newest frame of the camera behind the car: (360, 640, 3), uint8, RGB; None without ``"rgb_array"``."""
+        if self.render_mode != "rgb_array" or self._client is None:
+            return None
+        image: npt.NDArray[np.uint8] = self._client.ask("render", timeout=STEP_TIMEOUT)
+        return image
+
+    def close(self) -> None:
+        """Destroy the actors, put the server's settings back, end what was started here; safe to call again."""
+        client, self._client, self._steps = self._client, None, None
+        if client is not None:
+            client.close()
+        self._server.stop()
+
+    @property
+    def client_pid(self) -> int | None:
+        """The id of the client process; None when it does not run or the client is not isolated."""
+        return self._client.pid if isinstance(self._client, ClientProcess) else None
+
+    @property
+    def server_pid(self) -> int | None:
+        """The id of the server's process; None when it does not run or is not ours."""
+        return self._server.pid
+
+    def __del__(self) -> None:
+        if hasattr(self, "_server"):  # an env that was refused never got so far
+            self.close()
+
+    def _observation(self) -> Observation:
+        if self._state is None:
+            return self._frames.copy()
+        return {"image": self._frames.copy(), "state": self._state}
+
+    def _connect(self) -> ClientProcess | LocalClient:
+        """Start what is not running: the server, the client; try again with back-off when they get lost meanwhile."""
+        attempt = 0
+        while self._client is None:
+            host, port = self._server.start()
+            try:
+                client = ClientProcess(self._server.is_alive) if self._isolated else LocalClient()
+                description = client.open(host, port, self.scenario, self.render_mode is not None, OPEN_TIMEOUT)
+            except CarlaEnvError:
+                client.close()
+                raise
+            except ClientLostError as error:
+                attempt += 1
+                if attempt == START_ATTEMPTS:
+                    raise ServerUnavailableError(
+                        f"No CARLA server could be used at {self._server.name} in {attempt} attempts ({error}). "
+                        "Check that a CARLA 0.9.16 server runs there."
+                    ) from error
+                time.sleep(BACK_OFF * 2 ** (attempt - 1))
+            else:
+                self._client = client
+                logger.info("CarlaEnv uses %s at %s:%d: %s", self._server.name, host, port, description)
+        return self._client
+
+    def _lose_client(self, error: ClientLostError) -> None:
+        logger.warning("CarlaEnv: %s; the episode is truncated and the next one starts anew", error)
+        self._client = None
+
+    def _show(self) -> None:
+        """Show the newest frame in a window, for ``render_mode="human"``."""
+        if self.render_mode == "human":
+            assert self._client is not None
+            show(self._client.ask("render", timeout=STEP_TIMEOUT))
+
+
+class LocalClient:
+    """The task in this process, with the same face as ClientProcess but neither deadline nor protection."""
+
+    def __init__(self) -> None:
+        self._task: Any = None
+
+    def open(self, host: str, port: int, scenario: Scenario, render: bool, timeout: float) -> str:
+        """Connect to a server and build the task; return the server's version and map."""
+        from sb3_carla.envs.task import DrivingTask  # imports carla
+
+        self._task = DrivingTask(host, port, scenario, render)
+        return str(self._task.description)
+
+    def ask(self, name: str, *arguments: Any, timeout: float) -> Any:
+        """Call a method of the task."""
+        try:
+            return getattr(self._task, name)(*arguments)
+        except CarlaEnvError:
+            raise
+        except RuntimeError as error:
+            self.close()
+            raise ClientLostError(f"the server did not answer: {error}") from error
+
+    def close(self) -> None:
+        """Put the server back as it was."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.close()

@@ -1,0 +1,288 @@
+"""The connection to a CARLA server: world, clock, actors, sensors. Runs in the client process.
+
+Every wait has a deadline. Whatever is changed on the server (settings, actors, traffic manager) is put back by
+:meth:`CarlaClient.close`.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from typing import Any
+
+import carla
+import numpy as np
+import numpy.typing as npt
+
+from sb3_carla.envs.errors import ConfigurationError, ServerUnavailableError
+from sb3_carla.envs.route import LaneGraph
+from sb3_carla.envs.scenario import Scenario, did_you_mean
+
+RPC_TIMEOUT = 10.0  # [s] for one call; CARLA's own advice for a busy server
+FRAME_TIMEOUT = 5.0  # [s] for a sensor's data after the tick that made it
+EGO_ROLE, NPC_ROLE = "sb3_carla_ego", "sb3_carla_npc"  # by which actors of an earlier, lost run are found
+
+CameraImage = npt.NDArray[np.uint8]  # (height, width, 4) BGRA
+
+
+class LostFrameError(RuntimeError):
+    """A sensor did not deliver the frame of the tick; a stale image is never used in its place."""
+
+
+class Sensor:
+    """A listening sensor whose data is taken by frame number."""
+
+    def __init__(self, actor: carla.Sensor) -> None:
+        self.actor = actor
+        self._data: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        actor.listen(self._data.put)
+
+    def at_frame(self, frame: int) -> Any:
+        """The data of exactly this frame; older data is dropped.
+
+        :raises LostFrameError: if it does not come in time, or a later frame comes instead
+        """
+        deadline = time.monotonic() + FRAME_TIMEOUT
+        while True:
+            try:
+                data = self._data.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise LostFrameError(
+                    f"{self.actor.type_id} sent nothing for frame {frame} in {FRAME_TIMEOUT:g} s"
+                ) from None
+            if data.frame == frame:
+                return data
+            if data.frame > frame:
+                raise LostFrameError(f"{self.actor.type_id} skipped frame {frame}: the next one is {data.frame}")
+
+    def before_frame(self, frame: int) -> list[Any]:
+        """All data of frames earlier than ``frame`` that was not taken yet.
+
+        An event of the newest frame may still be on its way when the tick returns; counting it one tick later makes
+        the result independent of that race.
+        """
+        events: list[Any] = []
+        pending: list[Any] = []
+        while not self._data.empty():
+            event = self._data.get_nowait()
+            (events if event.frame < frame else pending).append(event)
+        for event in pending:
+            self._data.put(event)
+        return events
+
+    def clear(self) -> None:
+        """Forget what was not taken yet."""
+        while not self._data.empty():
+            self._data.get_nowait()
+
+
+def image_array(image: carla.Image) -> CameraImage:
+    """The pixels of a CARLA image without a copy: (height, width, 4), BGRA."""
+    return np.frombuffer(image.raw_data, dtype=np.uint8).reshape(image.height, image.width, 4)
+
+
+class CarlaClient:
+    """One client of one CARLA server in synchronous mode.
+
+    :param host: name or address of the server
+    :param port: RPC port of the server
+    :param scenario: what to load and how long a tick is
+    :raises ServerUnavailableError: when nothing usable answers at the address
+    :raises ConfigurationError: for a town, weather or vehicle that the server does not have
+    """
+
+    def __init__(self, host: str, port: int, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self._actors: list[carla.Actor] = []
+        self._sensors: list[Sensor] = []
+        self._traffic_manager: carla.TrafficManager | None = None
+        self.npcs: list[carla.Actor] = []
+        weather = weather_preset(scenario.weather)
+        self.client = carla.Client(host, port)
+        self.client.set_timeout(RPC_TIMEOUT)
+        try:
+            self.server_version: str = self.client.get_server_version()
+            self.world: carla.World = self.client.get_world()
+        except RuntimeError as error:
+            raise ServerUnavailableError(
+                f"No CARLA server answered at {host}:{port} ({str(error).splitlines()[0]}). "
+                "Start one there (CarlaUE4.sh -carla-rpc-port=N), or leave out server= to use the embedded simulator."
+            ) from error
+        self._load_town()
+        self._original_settings = self.world.get_settings()
+        self._original_weather = self.world.get_weather()
+        try:
+            self._destroy_leftovers()
+            settings = self.world.get_settings()
+            settings.synchronous_mode = True
+            settings.fixed_delta_seconds = scenario.fixed_delta_seconds
+            self.world.apply_settings(settings)
+            self.world.set_weather(weather)
+            self.map: carla.Map = self.world.get_map()
+            self.blueprints: carla.BlueprintLibrary = self.world.get_blueprint_library()
+            self.spawn_points: list[carla.Transform] = self.map.get_spawn_points()
+            if not self.spawn_points:
+                raise ConfigurationError(f"The map {self.map.name} has no spawn points. Choose another town.")
+            self.lanes = LaneGraph(self.map)
+        except BaseException:
+            self.close()
+            raise
+
+    def tick(self) -> int:
+        """Advance the world by one tick and return its frame number; RuntimeError when the server does not answer."""
+        return int(self.world.tick(RPC_TIMEOUT))
+
+    def spawn_vehicle(self, blueprint_id: str, candidates: list[carla.Transform], role: str) -> carla.Vehicle:
+        """Spawn a vehicle at the first of the candidate points that is free.
+
+        :raises ConfigurationError: for an unknown blueprint, or when no candidate is free
+        """
+        blueprint = self._blueprint(blueprint_id)
+        blueprint.set_attribute("role_name", role)
+        for transform in candidates:
+            vehicle = self.world.try_spawn_actor(blueprint, transform)
+            if vehicle is not None:
+                self._actors.append(vehicle)
+                return vehicle
+        raise ConfigurationError(
+            f"None of {len(candidates)} spawn points of {self.map.name} is free for {blueprint_id}. "
+            "Remove other actors from the server, or use fewer NPCs."
+        )
+
+    def attach_sensor(
+        self, sensor_id: str, parent: carla.Actor, mount: carla.Transform, **attributes: object
+    ) -> Sensor:
+        """Attach a sensor rigidly to an actor and listen to it.
+
+        :param sensor_id: blueprint id
+        :param parent: the actor that carries it
+        :param mount: pose relative to the parent
+        :param attributes: blueprint attributes
+        """
+        blueprint = self._blueprint(sensor_id)
+        for name, value in attributes.items():
+            blueprint.set_attribute(name, str(value))
+        actor = self.world.spawn_actor(blueprint, mount, attach_to=parent)
+        self._actors.append(actor)
+        sensor = Sensor(actor)
+        self._sensors.append(sensor)
+        return sensor
+
+    def start_traffic(self, count: int, seed: int, points: list[carla.Transform]) -> None:
+        """Fill the roads with ``count`` cars that CARLA's traffic manager drives; replaces earlier ones.
+
+        :param count: number of cars
+        :param seed: seeds the traffic manager and the choice of cars
+        :param points: spawn points to use, in this order
+        :raises ConfigurationError: when the map has no room for so many
+        """
+        self.stop_traffic()
+        if count == 0:
+            return
+        manager = self.client.get_trafficmanager(_free_port())
+        manager.set_synchronous_mode(True)  # first of all: an asynchronous one polls the server without pause
+        manager.set_random_device_seed(seed % 2**31)
+        manager.set_global_distance_to_leading_vehicle(2.5)
+        self._traffic_manager = manager
+        cars = sorted(
+            (b for b in self.blueprints.filter("vehicle.*") if b.get_attribute("base_type").as_str() == "car"),
+            key=lambda blueprint: str(blueprint.id),
+        )
+        rng = np.random.default_rng(seed)
+        for point in points:
+            if len(self.npcs) == count:
+                break
+            blueprint = cars[int(rng.integers(len(cars)))]
+            blueprint.set_attribute("role_name", NPC_ROLE)
+            vehicle = self.world.try_spawn_actor(blueprint, point)
+            if vehicle is not None:
+                self.npcs.append(vehicle)
+        if len(self.npcs) < count:
+            placed = len(self.npcs)
+            self.stop_traffic()
+            raise ConfigurationError(
+                f"The map {self.map.name} has room for {placed} NPC vehicles, not for {count}. "
+                "Ask for fewer, or choose a larger town."
+            )
+        self.tick()  # actors are visible to the traffic manager after a tick
+        for vehicle in self.npcs:
+            vehicle.set_autopilot(True, manager.get_port())
+
+    def stop_traffic(self) -> None:
+        """Shut the traffic manager down, then destroy its cars (in this order: it aborts the process otherwise)."""
+        if self._traffic_manager is not None:
+            self._traffic_manager.shut_down()
+            self._traffic_manager = None
+        self._destroy(self.npcs)
+        self.npcs = []
+
+    def close(self) -> None:
+        """Put everything back: no traffic, no sensors, no actors of ours, settings and weather as they were."""
+        for step in (self.stop_traffic, self._close_sensors, self._destroy_own, self._restore_world):
+            try:
+                step()
+            except RuntimeError:
+                break  # the server is gone: there is nothing left to put back
+
+    def _load_town(self) -> None:
+        wanted = self.scenario.town
+        current = self.world.get_map().name.rsplit("/", 1)[-1]
+        if wanted is None or wanted.endswith(".xodr") or wanted.rsplit("/", 1)[-1] == current:
+            return
+        available = sorted(name.rsplit("/", 1)[-1] for name in self.client.get_available_maps())
+        if wanted.rsplit("/", 1)[-1] not in available:
+            raise ConfigurationError(f"The server has no map {wanted!r}. {did_you_mean(wanted, available)}")
+        self.world = self.client.load_world(wanted)
+
+    def _destroy_leftovers(self) -> None:
+        actors = self.world.get_actors()
+        ours = {a.id for a in actors if a.attributes.get("role_name") in (EGO_ROLE, NPC_ROLE)}
+        attached = [a for a in actors if a.parent is not None and a.parent.id in ours]
+        self._destroy([*attached, *(a for a in actors if a.id in ours)])
+
+    def _blueprint(self, blueprint_id: str) -> carla.ActorBlueprint:
+        known = [b.id for b in self.blueprints]
+        if blueprint_id not in known:
+            kind = [name for name in known if name.split(".")[0] == blueprint_id.split(".")[0]]
+            raise ConfigurationError(
+                f"The server has no blueprint {blueprint_id!r}. {did_you_mean(blueprint_id, kind)}"
+            )
+        return self.blueprints.find(blueprint_id)
+
+    def _destroy(self, actors: list[carla.Actor]) -> None:
+        if actors:
+            self.client.apply_batch_sync([carla.command.DestroyActor(actor.id) for actor in actors], False)
+
+    def _close_sensors(self) -> None:
+        for sensor in self._sensors:
+            sensor.actor.stop()
+        self._sensors = []
+
+    def _destroy_own(self) -> None:
+        self._destroy(self._actors[::-1])  # sensors before the vehicle that carries them
+        self._actors = []
+
+    def _restore_world(self) -> None:
+        self.world.set_weather(self._original_weather)
+        self.world.apply_settings(self._original_settings)
+
+
+def weather_preset(name: str) -> carla.WeatherParameters:
+    """A preset of ``carla.WeatherParameters`` by its name, e.g. ``"ClearNoon"``.
+
+    :raises ConfigurationError: for an unknown name
+    """
+    presets = {
+        key: value for key, value in vars(carla.WeatherParameters).items() if isinstance(value, carla.WeatherParameters)
+    }
+    if name not in presets:
+        raise ConfigurationError(f"There is no weather preset {name!r}. {did_you_mean(name, presets)}")
+    return presets[name]
+
+
+def _free_port() -> int:
+    """A port for the traffic manager that was free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

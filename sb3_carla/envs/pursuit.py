@@ -1,0 +1,46 @@
+"""A driver that knows the lane: the ceiling to compare a learned policy with, and a check of the env itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LATERAL_ACCELERATION = 2.0  # [m/s^2] that the driver accepts in a bend
+MAX_WHEEL_ANGLE = math.radians(70.0)  # [rad] at steer = 1, of CARLA's cars
+
+
+class PursuitDriver:
+    """Pure pursuit for the steering and a proportional controller for the speed, from the state vector.
+
+    It needs ``CarlaEnv(observation="dict")`` and has the ``predict`` of an SB3 model.
+
+    Source: R. C. Coulter, "Implementation of the Pure Pursuit Path Tracking Algorithm", CMU-RI-TR-92-01, 1992.
+
+    :param target_speed: [m/s] on a straight road
+    :param wheelbase: [m] of the car; CARLA's Model 3 has about 3 m
+    """
+
+    def __init__(self, target_speed: float = 8.0, wheelbase: float = 3.0) -> None:
+        self.target_speed = target_speed
+        self.wheelbase = wheelbase
+
+    def predict(
+        self, observation: dict[str, npt.NDArray[Any]], *_: object, **__: object
+    ) -> tuple[npt.NDArray[np.float32], None]:
+        """The action for one observation or a batch of them: (..., 2) steer and throttle/brake."""
+        state = np.asarray(observation["state"], np.float64)
+        actions = [self._act(row) for row in state.reshape(-1, state.shape[-1])]
+        return np.array(actions, np.float32).reshape(*state.shape[:-1], 2), None
+
+    def _act(self, state: npt.NDArray[np.float64]) -> tuple[float, float]:
+        speed, points = state[0], state[4:].reshape(-1, 2)
+        x, y = points[0 if speed < 6.0 else 1]  # look farther ahead when faster
+        curvature = 2.0 * y / max(x * x + y * y, 1.0)  # of the arc through the car and the point, right positive
+        steer = math.atan(self.wheelbase * curvature) / MAX_WHEEL_ANGLE
+        bends = 2.0 * np.abs(points[:, 1]) / np.maximum((points**2).sum(1), 1.0)
+        limit = math.sqrt(LATERAL_ACCELERATION / max(float(bends.max()), 1e-3))
+        pedal = 0.5 * (min(self.target_speed, limit) - speed)
+        return float(np.clip(steer, -1.0, 1.0)), float(np.clip(pedal, -1.0, 1.0))

@@ -1,0 +1,192 @@
+"""The lane that the ego vehicle follows, out of the client's map: lane graph, tracking, points ahead.
+
+Frame of reference: CARLA's world (left-handed, x forward, y right, metres, yaw in degrees clockwise from above).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import carla
+
+LaneKey = tuple[int, int, int]  # road id, section id, lane id
+
+SPACING = 1.0  # [m] between the points of a lane's centre line
+SWITCH_MARGIN = 0.3  # [m] another lane must be this much nearer before the tracker changes over
+
+
+class LanePosition(NamedTuple):
+    """Where a point lies relative to a lane's centre line."""
+
+    s: float  # [m] along the lane
+    lateral: float  # [m] from the centre, right positive
+    yaw_deg: float  # [deg] direction of the lane here
+    half_width: float  # [m]
+    distance: float  # [m] to the nearest point of the centre line, beyond the ends too
+
+
+@dataclass
+class Lane:
+    """One lane of one lane section: its centre line in driving direction and its neighbours in the graph."""
+
+    key: LaneKey
+    points: npt.NDArray[np.float64]  # (n, 2) [m]
+    widths: npt.NDArray[np.float64]  # (n,) [m]
+    is_junction: bool
+    neighbours: tuple[LaneKey, ...] = ()  # lanes beside it in the same direction
+    successors: list[Lane] = field(default_factory=list)
+    predecessors: list[Lane] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps = np.diff(self.points, axis=0)
+        self.lengths = np.maximum(np.hypot(self.steps[:, 0], self.steps[:, 1]), 1e-9)
+        self.s = np.concatenate([[0.0], np.cumsum(self.lengths)])
+        self.length = float(self.s[-1])
+
+    def locate(self, x: float, y: float) -> LanePosition:
+        """Project a world point onto the centre line; the cost grows with the number of its points."""
+        offset = (x, y) - self.points[:-1]
+        share = np.clip((offset * self.steps).sum(1) / self.lengths**2, 0.0, 1.0)
+        miss = offset - share[:, None] * self.steps
+        squared = (miss * miss).sum(1)
+        index = int(squared.argmin())
+        step_x, step_y = self.steps[index]
+        length = float(self.lengths[index])
+        lateral = float(step_x * offset[index, 1] - step_y * offset[index, 0]) / length
+        return LanePosition(
+            s=float(self.s[index] + share[index] * length),
+            lateral=lateral,
+            yaw_deg=math.degrees(math.atan2(step_y, step_x)),
+            half_width=float(self.widths[index]) / 2,
+            distance=math.sqrt(float(squared[index])),
+        )
+
+    def point_at(self, s: float) -> tuple[float, float]:
+        """The world point [m] at arc length ``s``."""
+        return float(np.interp(s, self.s, self.points[:, 0])), float(np.interp(s, self.s, self.points[:, 1]))
+
+    @property
+    def turn_deg(self) -> float:
+        """How much the lane bends from its start to its end [deg], absolute."""
+        first, last = self.steps[0], self.steps[-1]
+        return abs(
+            angle_difference(math.degrees(math.atan2(last[1], last[0])), math.degrees(math.atan2(first[1], first[0])))
+        )
+
+
+class LaneGraph:
+    """All driving lanes of a map and how they continue.
+
+    :param town: the client's map; read once, so that following a lane costs no further map query
+    """
+
+    def __init__(self, town: carla.Map) -> None:
+        pairs = town.get_topology()
+        starts = {_key(waypoint): waypoint for pair in pairs for waypoint in pair}
+        self.lanes: dict[LaneKey, Lane] = {key: _lane(key, waypoint) for key, waypoint in starts.items()}
+        for start, following in pairs:
+            lane, successor = self.lanes[_key(start)], self.lanes[_key(following)]
+            if successor not in lane.successors:
+                lane.successors.append(successor)
+                successor.predecessors.append(lane)
+
+    def nearest(self, x: float, y: float, yaw_deg: float | None = None) -> Lane:
+        """The lane with the nearest centre line; lanes against ``yaw_deg`` count only if there is no other."""
+
+        def cost(lane: Lane) -> tuple[bool, float]:
+            position = lane.locate(x, y)
+            against = yaw_deg is not None and abs(angle_difference(position.yaw_deg, yaw_deg)) > 90.0
+            return against, position.distance
+
+        return min(self.lanes.values(), key=cost)
+
+
+class LaneTracker:
+    """Follows one vehicle along the lane graph.
+
+    At a junction every legal branch counts as the lane: the tracker takes the straightest one first and changes over
+    to the branch that the vehicle turns into. A change to a neighbouring lane of the same direction is followed too.
+    """
+
+    def __init__(self, graph: LaneGraph, x: float, y: float, yaw_deg: float) -> None:
+        self.graph = graph
+        self.lane = graph.nearest(x, y, yaw_deg)
+        self.position = self.lane.locate(x, y)
+
+    def update(self, x: float, y: float) -> LanePosition:
+        """Move on to where the vehicle is now.
+
+        :param x: world position [m]
+        :param y: world position [m]
+        :return: the position relative to the lane that it follows
+        """
+        position = self.lane.locate(x, y)
+        while position.s >= self.lane.length - 1e-6 and self.lane.successors:
+            straightest = min(self.lane.successors, key=lambda lane: lane.turn_deg)
+            following = straightest.locate(x, y)
+            if following.s <= 0.0 and following.distance > position.distance + SWITCH_MARGIN:
+                break
+            self.lane, position = straightest, following
+            if position.s <= 0.0:
+                break
+        for candidate in self._alternatives(position):
+            other = candidate.locate(x, y)
+            if other.distance < position.distance - SWITCH_MARGIN:
+                self.lane, position = candidate, other
+        self.position = position
+        return position
+
+    def ahead(self, distance: float) -> tuple[float, float]:
+        """The point of the lane's centre line that far ahead [m], by the straightest branch."""
+        lane, s = self.lane, self.position.s + distance
+        while s > lane.length and lane.successors:
+            s -= lane.length
+            lane = min(lane.successors, key=lambda successor: successor.turn_deg)
+        return lane.point_at(s)
+
+    def _alternatives(self, position: LanePosition) -> list[Lane]:
+        branches = [lane for before in self.lane.predecessors for lane in before.successors if lane is not self.lane]
+        if abs(position.lateral) > position.half_width:
+            branches += [self.graph.lanes[key] for key in self.lane.neighbours if key in self.graph.lanes]
+        return branches
+
+
+def angle_difference(a_deg: float, b_deg: float) -> float:
+    """The signed angle from ``b`` to ``a`` in [-180, 180).
+
+    >>> angle_difference(-170, 170)
+    20.0
+    """
+    return (a_deg - b_deg + 180.0) % 360.0 - 180.0
+
+
+def _key(waypoint: carla.Waypoint) -> LaneKey:
+    return waypoint.road_id, waypoint.section_id, waypoint.lane_id
+
+
+def _lane(key: LaneKey, start: carla.Waypoint) -> Lane:
+    waypoints = [start, *start.next_until_lane_end(SPACING)]
+    following = waypoints[-1].next(SPACING)
+    points = [(w.transform.location.x, w.transform.location.y) for w in waypoints]
+    widths = [w.lane_width for w in waypoints]
+    if len(following) == 1 or (following and len(points) < 2):  # close the gap to the next lane's start
+        points.append((following[0].transform.location.x, following[0].transform.location.y))
+        widths.append(following[0].lane_width)
+    if len(points) < 2:  # a dead end shorter than the spacing
+        forward = start.transform.get_forward_vector()
+        points.append((points[0][0] + forward.x, points[0][1] + forward.y))
+        widths.append(widths[0])
+    neighbours = tuple(_key(w) for w in _beside(start))
+    return Lane(key, np.array(points), np.array(widths), bool(start.is_junction), neighbours)
+
+
+def _beside(start: carla.Waypoint) -> list[Any]:
+    """The waypoints of the lanes beside in the same direction (lane ids of one sign share the direction)."""
+    beside = [start.get_left_lane(), start.get_right_lane()]
+    return [w for w in beside if w is not None and w.lane_id * start.lane_id > 0 and "Driving" in str(w.lane_type)]

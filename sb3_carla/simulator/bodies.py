@@ -1,0 +1,108 @@
+"""Bodies that move, as a camera sees them: each in the shape that its semantic label stands for."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sb3_carla.simulator.geometry import BODY
+from sb3_carla.simulator.projection import NEAR, Floats, Polygons, View, lit, project
+from sb3_carla.simulator.shapes import BOX, SHAPES, Shape
+from sb3_carla.simulator.weather import Look
+
+_DETAIL_PIXELS = 7.0  # a body's radius in the picture from which its details are drawn
+_SMALLEST = 0.5  # and below which it is left out
+_CONTAINS = 0.35  # a body whose box, enlarged by this, holds the camera is not drawn [m]
+
+
+def rotations(angles: Floats) -> Floats:
+    """The matrices (n, 3, 3) from bodies' axes to the world's for (n, 3) pitch, yaw, roll in degrees."""
+    angles = np.radians(angles)
+    (sp, sy, sr), (cp, cy, cr) = np.sin(angles).T, np.cos(angles).T
+    result = np.zeros((len(angles), 3, 3))
+    if not angles[:, ::2].any():  # level, as nearly always
+        result[:, 0, 0] = result[:, 1, 1] = cy
+        result[:, 0, 1], result[:, 1, 0] = -sy, sy
+        result[:, 2, 2] = 1.0
+        return result
+    result[:, 0] = np.stack([cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr], axis=1)
+    result[:, 1] = np.stack([cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr], axis=1)
+    result[:, 2] = np.stack([sp, -cp * sr, cp * cr], axis=1)
+    return result
+
+
+class _Table:
+    """All shapes' faces one below the other, so that bodies of all kinds are handled at once."""
+
+    def __init__(self) -> None:
+        shapes: list[Shape] = [BOX]
+        kind = np.zeros(256, np.int64)
+        for tag, shape in SHAPES.items():
+            known = [shape is other for other in shapes]
+            if not any(known):
+                shapes.append(shape)
+                known.append(True)
+            kind[tag] = known.index(True)
+        owner = np.repeat(np.arange(len(shapes)), [len(shape.offsets) for shape in shapes])
+        self.faces = Shape(*(np.concatenate(parts) for parts in zip(*shapes, strict=True)))
+        self.coarse_of_tag = (kind[:, None] == owner) & ~self.faces.detail  # (256, faces)
+        self.fine_of_tag = kind[:, None] == owner
+        self.inward = self.faces.normals.T.copy()
+
+
+_TABLE = _Table()
+
+
+def body_polygons(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> Polygons | None:
+    """The bodies in the picture, or None when there is none.
+
+    :param view: camera
+    :param bodies: all bodies (dtype :data:`sb3_carla.simulator.geometry.BODY`)
+    :param look: weather; without one the colours are zeros and there are no shadows
+    """
+    if bodies.dtype != BODY:
+        raise TypeError(f"Bodies must have the dtype geometry.BODY, not {bodies.dtype}.")
+    if not len(bodies):
+        return None
+    bodies = _in_sight(view, bodies)
+    if not len(bodies):
+        return None
+    centre, extent, tag = bodies["centre"], np.maximum(bodies["extent"], 1e-3), bodies["tag"]
+    turn = rotations(bodies["rotation"])
+    relative = view.eye - centre
+    eyes = (relative[:, None, :] @ turn)[:, 0] / extent  # the camera in units of each body's box
+    faces = _TABLE.faces
+    visible = eyes @ _TABLE.inward > faces.offsets
+    large = np.sqrt((extent * extent).sum(axis=1)) * view.focal > _DETAIL_PIXELS * np.sqrt((relative * relative).sum(axis=1))
+    visible &= np.where(large[:, None], _TABLE.fine_of_tag[tag], _TABLE.coarse_of_tag[tag])
+    visible[(np.abs(eyes) <= 1.0 + _CONTAINS / extent).all(axis=1)] = False
+    if look is None:
+        visible &= ~faces.shadow
+    body, face = visible.nonzero()
+    into_picture = turn.transpose(0, 2, 1) @ view.matrix
+    homogeneous = (faces.corners[face] * extent[body, None, :]) @ into_picture[body]
+    homogeneous -= (relative @ view.matrix)[body, None, :]
+    corners, index = project(view, homogeneous)
+    if len(index) != len(body):
+        order = np.argsort(index, kind="stable")  # cut faces come last out of ``project``; back to the painter's order
+        corners, index = [corners[i] for i in order.tolist()], index[order]
+        body, face, homogeneous = body[index], face[index], homogeneous[index]
+    colours = np.zeros((len(face), 4))
+    if look is not None:
+        own = np.where(faces.painted[face, None], bodies["colour"][body][:, ::-1].astype(float), faces.own[face])
+        colours = lit(own, (turn[body] @ faces.normals[face][..., None])[..., 0], look)
+    away = relative[body, :2]
+    return Polygons(
+        np.einsum("ij,ij->i", away, away), corners, colours, homogeneous[..., 2].mean(axis=1), tag[body]
+    )
+
+
+def _in_sight(view: View, bodies: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Those that may be in the picture and are not too small."""
+    extent = bodies["extent"]
+    radius = np.sqrt((extent * extent).sum(axis=1))
+    forward, side, _ = ((bodies["centre"] - view.eye) @ view.axes).T
+    slope = view.width / 2 / view.focal
+    seen = (forward > NEAR - radius) & (radius * view.focal > _SMALLEST * forward)
+    seen &= np.abs(side) < slope * forward + radius * (1 + slope)
+    return bodies[seen]

@@ -1,0 +1,271 @@
+"""The event loop: one thread, two listening sockets, and the order in which requests, ticks and free running go."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from sb3_carla.simulator.service import TICK, Client, Service
+from sb3_carla.simulator.subscribers import Streams, Subscriber
+from sb3_carla.simulator.town import Atlas
+from sb3_carla.simulator.wire.rpc import ProtocolError, Request, RequestDecoder
+from sb3_carla.simulator.world import World
+
+log = logging.getLogger(__name__)
+
+_READ: Final = 256 * 1024  # [bytes] at once
+_MOST_CONNECTIONS: Final = 900
+_MOST_UNREAD: Final = 16 * 1024 * 1024  # replies that a client has not read, from which we stop reading from it [bytes]
+_FINEST: Final = 1e-3  # the selector's resolution [s]
+_READABLE, _WRITABLE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Connection:
+    """One client's rpc connection.
+
+    :param sock: connected, non-blocking
+    :param id: unique among the connections of this server
+    """
+
+    def __init__(self, sock: socket.socket, id: int):
+        self.sock = sock
+        self.client = Client(id)
+        self.decoder = RequestDecoder()
+        self.replies = bytearray()
+        self.closed = False
+
+    def flush(self) -> bool:
+        """Send replies as far as the peer takes them; False when the connection is over."""
+        if not self.replies:
+            return True
+        try:
+            sent = self.sock.send(self.replies)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        del self.replies[:sent]
+        return True
+
+
+class Loop:
+    """Serves clients until it is stopped.
+
+    :param atlas: the maps
+    :param host: address to listen on
+    :param port: of the rpc server, 0 for any free one
+    :raises OSError: when the port cannot be had
+    """
+
+    def __init__(self, atlas: Atlas, host: str, port: int):
+        self._selector = selectors.DefaultSelector()
+        self._rpc = _listen(host, port)
+        self.port: int = self._rpc.getsockname()[1]
+        try:
+            self._streaming = _listen(host, self.port + 1 if self.port < 65535 else 0)
+        except OSError:
+            self._streaming = _listen(host, 0)
+        self.stream_port: int = self._streaming.getsockname()[1]
+        self.streams = Streams(self._entered, self._watch_backlog, self._dismiss)
+        self.service = Service(World(atlas, self.stream_port), self.streams)
+        self._ids = itertools.count(1)
+        self._connections: set[Connection] = set()
+        self._subscribers: dict[Subscriber, None] = {}
+        self._ticks: deque[tuple[Connection, Request, float]] = deque()  # that are to be run, with the time they came
+        self._selector.register(self._rpc, _READABLE, lambda mask: self._accept(self._rpc, self._welcome))
+        self._selector.register(
+            self._streaming, _READABLE, lambda mask: self._accept(self._streaming, self._welcome_subscriber)
+        )
+
+    def run(self, still_wanted: Callable[[], bool], every: float) -> None:
+        """Serve.
+
+        :param still_wanted: asked every so often; the loop ends when it says no
+        :param every: how often to ask [s]
+        """
+        asked = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if now - asked >= every:
+                asked = now
+                if not still_wanted():
+                    return
+            for key, mask in self._selector.select(self._pause(now, asked + every)):
+                key.data(mask)
+            self._run_ticks()
+            due = self.service.until_free_run(time.monotonic())
+            if due is not None and due <= 0.0:
+                self.service.step()
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for connection in tuple(self._connections):
+            self._close(connection)
+        for subscriber in tuple(self._subscribers):
+            self._dismiss(subscriber)
+        self._selector.close()
+        self._rpc.close()
+        self._streaming.close()
+
+    def _pause(self, now: float, latest: float) -> float:
+        """How long the selector may sleep [s]."""
+        pause = latest - now
+        due = self.service.until_free_run(now)
+        if due is not None:
+            pause = min(pause, due)
+        if self._ticks:
+            hold = self._hold(self._ticks[0][2], now)
+            if 0.0 < hold < _FINEST:
+                # The selector would round this up to a millisecond, which is a whole tick.
+                time.sleep(hold)
+                return 0.0
+            pause = min(pause, hold)
+        return max(pause, 0.0)
+
+    # Ticks
+
+    def _hold(self, asked: float, now: float) -> float:
+        return max(self.service.hold(asked, now), self.streams.hold(asked, now))
+
+    def _run_ticks(self) -> None:
+        while self._ticks:
+            connection, request, asked = self._ticks[0]
+            if connection.closed:
+                self._ticks.popleft()
+                continue
+            if self._hold(asked, time.monotonic()) > 0.0:
+                return
+            self._ticks.popleft()
+            connection.replies += self.service.answer(connection.client, request)
+            self._flush(connection)
+
+    # Rpc connections
+
+    def _accept(self, listener: socket.socket, welcome: Callable[[socket.socket], None]) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                log.warning("a connection could not be accepted: %s", error)
+                time.sleep(0.01)
+                return
+            if len(self._connections) + len(self._subscribers) >= _MOST_CONNECTIONS:
+                log.warning("more than %d connections: a new one was closed", _MOST_CONNECTIONS)
+                sock.close()
+                continue
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            welcome(sock)
+
+    def _welcome(self, sock: socket.socket) -> None:
+        connection = Connection(sock, next(self._ids))
+        self._connections.add(connection)
+        self._selector.register(sock, _READABLE, lambda mask: self._serve(connection, mask))
+
+    def _serve(self, connection: Connection, mask: int) -> None:
+        if mask & _WRITABLE:
+            self._flush(connection)
+        if connection.closed or not mask & _READABLE:
+            return
+        try:
+            data = connection.sock.recv(_READ)
+            requests = connection.decoder.feed(data) if data else None
+        except BlockingIOError:
+            return
+        except ProtocolError as error:
+            log.info("connection %d was closed: %s", connection.client.id, error)
+            requests = None
+        except OSError:
+            requests = None
+        if requests is None:
+            self._close(connection)
+            return
+        for request in requests:
+            if request.method == TICK:
+                self._ticks.append((connection, request, time.monotonic()))
+            else:
+                connection.replies += self.service.answer(connection.client, request)
+        self._flush(connection)
+
+    def _flush(self, connection: Connection) -> None:
+        """Send replies and watch for what is to come: room to write, or requests as long as the client reads."""
+        if connection.closed:
+            return
+        waited = bool(connection.replies)
+        if not connection.flush():
+            self._close(connection)
+        elif waited:
+            self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        unread = len(connection.replies)
+        wanted = (_WRITABLE if unread else 0) | (_READABLE if unread < _MOST_UNREAD else 0)
+        key = self._selector.get_key(connection.sock)
+        if key.events != wanted:
+            self._selector.modify(connection.sock, wanted, key.data)
+
+    def _close(self, connection: Connection) -> None:
+        if connection.closed:
+            return
+        connection.closed = True
+        self._connections.discard(connection)
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        self.service.disconnected(connection.client)
+
+    # Subscribers
+
+    def _welcome_subscriber(self, sock: socket.socket) -> None:
+        subscriber = Subscriber(sock, self.streams)
+        self._subscribers[subscriber] = None
+        self._selector.register(sock, _READABLE, lambda mask: self._attend(subscriber, mask))
+
+    def _attend(self, subscriber: Subscriber, mask: int) -> None:
+        if subscriber not in self._subscribers:
+            return
+        if mask & _WRITABLE:
+            if not subscriber.flush():
+                self._dismiss(subscriber)
+                return
+            if not subscriber.backlog:
+                self._selector.modify(subscriber.sock, _READABLE, self._selector.get_key(subscriber.sock).data)
+        if mask & _READABLE and not subscriber.read():
+            self._dismiss(subscriber)
+
+    def _entered(self, stream_id: int) -> None:
+        self.service.subscribed(stream_id)
+
+    def _watch_backlog(self, subscriber: Subscriber) -> None:
+        key = self._selector.get_key(subscriber.sock)
+        self._selector.modify(subscriber.sock, _READABLE | _WRITABLE, key.data)
+
+    def _dismiss(self, subscriber: Subscriber) -> None:
+        if subscriber not in self._subscribers:
+            return
+        del self._subscribers[subscriber]
+        self.streams.leave(subscriber)
+        self._selector.unregister(subscriber.sock)
+        subscriber.sock.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(128)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,125 @@
+"""Policies for our TD3: SB3's, with our features extractors and settings that learn from images.
+
+`CnnPolicy`, `MaxPoolCnnPolicy`, `GruCnnPolicy` and `MultiInputPolicy` differ from SB3's in the features extractor, in
+its trunk (50 features through LayerNorm and tanh) and in two hidden layers of 256 units. With a features extractor of
+another package they behave as SB3's policies do. `MlpPolicy` is SB3's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.td3.policies import MlpPolicy, TD3Policy
+from torch import nn
+
+from sb3_carla.extractors import GRUCNN, ImageAndStateExtractor, ImageExtractor, MaxPoolCNN, NatureCNN
+
+__all__ = ["CnnPolicy", "GruCnnPolicy", "MaxPoolCnnPolicy", "MlpPolicy", "MultiInputPolicy", "uses_our_extractor"]
+
+# 50 bounded features instead of 512 unbounded ones: with the latter, the actor's tanh saturates within the first
+# hundreds of updates on images and then has no gradient.
+BOUNDED_FEATURES: Mapping[str, Any] = {"features_dim": 50, "trunk": "layernorm_tanh"}
+
+NET_ARCH = (256, 256)
+
+
+class ImagePolicy(TD3Policy):
+    """SB3's TD3 policy with one of our features extractors as the default.
+
+    :param observation_space: observation space
+    :param action_space: action space
+    :param lr_schedule: learning rate schedule; TD3 sets the rates of the four parts itself
+    :param net_arch: hidden layers of actor and critic; ``[256, 256]`` with our extractors, SB3's choice with others
+    :param activation_fn: activation function of the hidden layers
+    :param features_extractor_class: features extractor; None is the default of the policy
+    :param features_extractor_kwargs: keyword arguments of the features extractor; with the default one, they are added
+        to the default arguments of the policy
+    :param normalize_images: divide uint8 images by 255 (our extractors map that to [-1, 1]); False if images are
+        already normalised
+    :param optimizer_class: the optimizer of actor and critic
+    :param optimizer_kwargs: its keyword arguments, without the learning rate
+    :param n_critics: number of critic networks
+    :param share_features_extractor: let actor and critic share one features extractor, trained by the actor's loss (as
+        in SB3)
+    """
+
+    default_extractor_class: ClassVar[type[BaseFeaturesExtractor]] = NatureCNN
+    default_extractor_kwargs: ClassVar[Mapping[str, Any]] = BOUNDED_FEATURES
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        net_arch: list[int] | dict[str, list[int]] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+        n_critics: int = 2,
+        share_features_extractor: bool = False,
+    ) -> None:
+        if features_extractor_class is None:
+            features_extractor_class = self.default_extractor_class
+            features_extractor_kwargs = {**self.default_extractor_kwargs, **(features_extractor_kwargs or {})}
+        if issubclass(features_extractor_class, ImageExtractor | ImageAndStateExtractor):
+            # SB3 gives other classes than its own NatureCNN the hidden layers that it uses for vectors.
+            net_arch = list(NET_ARCH) if net_arch is None else net_arch
+            if not normalize_images:
+                features_extractor_kwargs = {**(features_extractor_kwargs or {}), "normalized_image": True}
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch,
+            activation_fn,
+            features_extractor_class,
+            features_extractor_kwargs,
+            normalize_images,
+            optimizer_class,
+            optimizer_kwargs,
+            n_critics,
+            share_features_extractor,
+        )
+
+
+class CnnPolicy(ImagePolicy):
+    """`ImagePolicy` with `NatureCNN`."""
+
+
+class MaxPoolCnnPolicy(ImagePolicy):
+    """`ImagePolicy` with `MaxPoolCNN`."""
+
+    default_extractor_class = MaxPoolCNN
+
+
+class GruCnnPolicy(ImagePolicy):
+    """`ImagePolicy` with `GRUCNN`: the frames go through the bounded trunk, the GRU's output is bounded by itself."""
+
+    default_extractor_class = GRUCNN
+    default_extractor_kwargs: ClassVar[Mapping[str, Any]] = {"frame_features": 50, "trunk": "layernorm_tanh"}
+
+
+class MultiInputPolicy(ImagePolicy):
+    """`ImagePolicy` with `ImageAndStateExtractor`, for Dict observations."""
+
+    default_extractor_class = ImageAndStateExtractor
+
+
+def uses_our_extractor(policy_class: type[Any], policy_kwargs: Mapping[str, Any]) -> bool:
+    """Whether a policy will be built with an extractor of this package.
+
+    :param policy_class: the policy
+    :param policy_kwargs: the arguments that it will get
+    """
+    extractor = policy_kwargs.get("features_extractor_class") or getattr(
+        policy_class, "default_extractor_class", nn.Identity
+    )
+    return isinstance(extractor, type) and issubclass(extractor, ImageExtractor | ImageAndStateExtractor)

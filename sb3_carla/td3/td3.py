@@ -1,0 +1,386 @@
+"""TD3 (Fujimoto et al., 2018) with four separately clipped parameter parts."""
+
+from __future__ import annotations
+
+import io
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import stable_baselines3 as sb3
+import torch as th
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule, TensorDict
+from stable_baselines3.common.utils import FloatSchedule, polyak_update
+from stable_baselines3.td3.policies import TD3Policy
+from torch.nn import functional as F
+
+from sb3_carla.buffers import FrameReplayBuffer
+from sb3_carla.buffers.frame_buffer import is_stacked_image
+from sb3_carla.td3.gradients import NonFiniteGradients, clip_and_step
+from sb3_carla.td3.model_file import check_is_td3
+from sb3_carla.td3.parts import (
+    PARTS,
+    Parts,
+    group_optimizers,
+    parse_limit,
+    parse_schedule,
+    per_part,
+    regroup_state,
+    split_parameters,
+)
+from sb3_carla.td3.policies import (
+    CnnPolicy,
+    GruCnnPolicy,
+    MaxPoolCnnPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+    uses_our_extractor,
+)
+from sb3_carla.td3.record import UpdateRecord, carry_actor, critic_statistics, log_updates, with_actor
+
+SelfTD3 = TypeVar("SelfTD3", bound="TD3")
+
+Rate = float | str | Schedule
+Limit = float | str
+
+DEFAULT_MAX_GRAD_NORM: Mapping[str, float] = {
+    "actor_cnn": 1.0,
+    "actor_mlp": 1.0,
+    "critic_cnn": 10.0,
+    "critic_mlp": 10.0,
+}
+
+# With our features extractors, where the caller gives no rate. An actor as fast as SB3's default saturates on images.
+IMAGE_LEARNING_RATES: Mapping[str, float] = {
+    "actor_cnn": 1e-4,
+    "actor_mlp": 1e-4,
+    "critic_cnn": 3e-4,
+    "critic_mlp": 3e-4,
+}
+SB3_LEARNING_RATE = 1e-3
+
+TARGETS = ("min", "mpg")
+
+
+class TD3(sb3.TD3):
+    """Twin Delayed DDPG whose actor CNN, actor MLP, critic CNN and critic MLP are clipped and scheduled separately.
+
+    Arguments per part are a mapping over ``actor_cnn``, ``actor_mlp``, ``critic_cnn``, ``critic_mlp``, or one value
+    for all. A learning rate is a number, a function of the remaining progress, or a string as in rl_zoo3
+    (``"lin_1e-4"``).
+
+    With ``max_grad_norm=None``, no other option of this class and a features extractor of SB3, the weights are those
+    of SB3's TD3, bit for bit.
+
+    :param policy: ``CnnPolicy``, ``MaxPoolCnnPolicy``, ``GruCnnPolicy``, ``MultiInputPolicy``, ``MlpPolicy``, or a
+        class
+    :param env: the environment, or the id of a registered one
+    :param learning_rate: rate of the parts that ``learning_rates`` does not name; None is SB3's 1e-3, or with our
+        features extractors 1e-4 for the actor and 3e-4 for the critic
+    :param learning_rates: learning rate per part; a part that is not named has ``learning_rate``
+    :param max_grad_norm: limit of the global L2 norm of the gradient per part; None, or a part that is not named: not
+        clipped
+    :param max_grad_value: limit of every component of the gradient per part, in place of ``max_grad_norm``
+    :param max_nonfinite_updates: an update with NaN or Inf in its gradient is skipped; this many in a row end the
+        training
+    :param target: ``"min"`` of the target critics (TD3), or ``"mpg"``: their maximum minus the running mean of their
+        distance
+    :param smoothness: coefficient c of ``c * ||pi(s) - pi_target(s')||^2`` in the actor loss
+    :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images take
+        `FrameReplayBuffer`
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MaxPoolCnnPolicy": MaxPoolCnnPolicy,
+        "GruCnnPolicy": GruCnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
+
+    def __init__(
+        self,
+        policy: str | type[TD3Policy],
+        env: GymEnv | str,
+        learning_rate: Rate | None = None,
+        *,
+        learning_rates: Mapping[str, Rate | None] | Rate | None = None,
+        max_grad_norm: Mapping[str, Limit | None] | Limit | None = DEFAULT_MAX_GRAD_NORM,
+        max_grad_value: Mapping[str, Limit | None] | Limit | None = None,
+        max_nonfinite_updates: int = 10,
+        target: str = "min",
+        smoothness: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
+        if learning_rate is None and uses_our_extractor(policy_class, kwargs.get("policy_kwargs") or {}):
+            given = learning_rates if isinstance(learning_rates, Mapping) else dict.fromkeys(PARTS, learning_rates)
+            learning_rates = {
+                **IMAGE_LEARNING_RATES,
+                **{part: rate for part, rate in given.items() if rate is not None},
+            }
+        if max_grad_value is not None and max_grad_norm is DEFAULT_MAX_GRAD_NORM:
+            max_grad_norm = None
+        if target not in TARGETS:
+            raise ValueError(f"Unknown target {target!r}. Choose one of {', '.join(TARGETS)}.")
+        if not smoothness >= 0:
+            raise ValueError(f"smoothness is {smoothness}. Give 0 (off) or a positive coefficient.")
+        if max_nonfinite_updates < 1:
+            raise ValueError(f"max_nonfinite_updates is {max_nonfinite_updates}. Give 1 or more.")
+
+        # Set before SB3's constructor, which calls _setup_model(); named like the arguments, as load() restores them
+        # by name.
+        self.learning_rates = dict(learning_rates) if isinstance(learning_rates, Mapping) else learning_rates
+        self.max_grad_norm = dict(max_grad_norm) if isinstance(max_grad_norm, Mapping) else max_grad_norm
+        self.max_grad_value = dict(max_grad_value) if isinstance(max_grad_value, Mapping) else max_grad_value
+        self.max_nonfinite_updates = max_nonfinite_updates
+        self.target = target
+        self.smoothness = smoothness
+
+        self.last_update: UpdateRecord | None = None
+        self._last_actor_update: UpdateRecord | None = None
+        self.n_skipped_updates = 0  # over the life of the model
+        self._skipped_in_a_row = 0
+        self._mpg_delta = 0.0  # running mean of |Q1 - Q2|
+
+        rate = SB3_LEARNING_RATE if learning_rate is None else learning_rate
+        super().__init__(policy, env, rate, **kwargs)  # type: ignore[arg-type]  # strings: see _setup_lr_schedule
+
+    def _setup_lr_schedule(self) -> None:
+        self.lr_schedule = FloatSchedule(parse_schedule(self.learning_rate))
+        self._part_schedules = per_part("learning_rates", self.learning_rates, parse_schedule)
+
+    def _setup_model(self) -> None:
+        self._norm_limits = per_part("max_grad_norm", self.max_grad_norm, parse_limit)
+        self._value_limits = per_part("max_grad_value", self.max_grad_value, parse_limit)
+        both = [part for part in PARTS if part in self._norm_limits and part in self._value_limits]
+        if both:
+            raise ValueError(
+                f"{', '.join(both)} have a limit in max_grad_norm and in max_grad_value. Give one of them per part."
+            )
+        self._setup_replay_buffer()
+        super()._setup_model()
+        if isinstance(self.replay_buffer, FrameReplayBuffer):
+            self.replay_buffer_class = FrameReplayBuffer
+        self.parts: Parts = split_parameters(self.policy)
+        group_optimizers(self.policy, self.parts, self.lr_schedule(1.0))
+        if self.verbose >= 1:
+            print(self._describe_parts())
+
+    def _setup_replay_buffer(self) -> None:
+        """Take the buffer that stores each frame once, where SB3 would take one that stores all."""
+        if self.replay_buffer is not None or self.optimize_memory_usage or not is_stacked_image(self.observation_space):
+            return
+        if self.replay_buffer_class not in (None, FrameReplayBuffer):
+            return
+        self.replay_buffer_class = None  # SB3 would warn that it ignores n_steps for a class that it does not know
+        self.replay_buffer = FrameReplayBuffer(
+            self.buffer_size,
+            self.observation_space,
+            self.action_space,
+            self.device,
+            self.n_envs,
+            **{"n_steps": self.n_steps, "gamma": self.gamma, **self.replay_buffer_kwargs},
+        )
+        if self.verbose >= 1:
+            print(self.replay_buffer.describe_memory())
+
+    def _describe_parts(self) -> str:
+        shared = self.policy.share_features_extractor
+        extractors = "share one features extractor" if shared else "own separate features extractors"
+        lines = [f"Actor and critic {extractors} ({type(self.actor.features_extractor).__name__})."]
+        for part, parameters in self.parts.items():
+            if not parameters:
+                continue
+            size = sum(parameter.numel() for parameter in parameters)
+            limit = f"norm <= {self._norm_limits[part]:g}" if part in self._norm_limits else "not clipped by norm"
+            if part in self._value_limits:
+                limit = f"|component| <= {self._value_limits[part]:g}"
+            rate = self._part_schedules.get(part, self.lr_schedule)(1.0)
+            lines.append(f"  {part:10s} {size:>9,d} parameters, learning rate {rate:g}, gradient {limit}")
+        return "\n".join(lines)
+
+    def _update_learning_rate(self, optimizers: list[th.optim.Optimizer] | th.optim.Optimizer) -> None:
+        for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
+            for group in optimizer.param_groups:
+                # Looked up now, not at construction: the common schedule may have been replaced since.
+                schedule = self._part_schedules.get(group["name"], self.lr_schedule)
+                group["lr"] = schedule(self._current_progress_remaining)
+                self.logger.record(f"train/learning_rate/{group['name']}", group["lr"])
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Do gradient updates on batches from the replay buffer.
+
+        :param gradient_steps: number of updates
+        :param batch_size: transitions per update
+        """
+        assert self.replay_buffer is not None
+        self.policy.set_training_mode(True)  # matters for batch norm and dropout
+        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
+
+        records: list[UpdateRecord] = []
+        for _ in range(gradient_steps):
+            self._n_updates += 1
+            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            with th.no_grad():
+                next_actions = self.actor_target(batch.next_observations)
+                target = self._target_q_values(batch, next_actions)
+
+            # Regress every critic on the target
+            q_values = self.critic(batch.observations, batch.actions)
+            critic_loss: th.Tensor = sum(F.mse_loss(q_value, target) for q_value in q_values)  # type: ignore[assignment]
+            self.critic.optimizer.zero_grad()
+            critic_loss.backward()  # type: ignore[no-untyped-call]
+            # Read now: the actor's backward pass below leaves gradients on the critic's first Q network
+            norms = clip_and_step(self.critic.optimizer, self._norm_limits, self._value_limits)
+            record = UpdateRecord(
+                n_updates=self._n_updates,
+                critic_loss=critic_loss.item(),
+                gamma=self.gamma,
+                finite=norms.finite,
+                grad_norms=norms.before,
+                grad_norms_clipped=norms.after,
+                **critic_statistics(q_values, target, batch.rewards),  # type: ignore[arg-type]  # a dict of floats
+            )
+
+            # Delayed: ascend Q1(s, pi(s)). The critic reads its own features of s, without gradient: the actor loss
+            # reaches the actor through the action only
+            if norms.finite and self._n_updates % self.policy_delay == 0:
+                actions = self.actor(batch.observations)
+                actor_loss = q_loss = -self.critic.q1_forward(batch.observations, actions).mean()
+                if self.smoothness > 0:
+                    actor_loss = q_loss + self.smoothness * (actions - next_actions).square().sum(dim=1).mean()
+                self.actor.optimizer.zero_grad()
+                actor_loss.backward()  # type: ignore[no-untyped-call]
+                norms = clip_and_step(self.actor.optimizer, self._norm_limits, self._value_limits)
+                record = with_actor(record, actor_loss, q_loss, actions, norms)
+                if norms.finite:
+                    self._last_actor_update = record
+                    self._update_target_networks()
+            else:
+                record = carry_actor(record, self._last_actor_update)
+
+            records.append(record)
+            self.last_update = record
+            self._count_skipped(record)
+
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/skipped_updates", self.n_skipped_updates)
+        log_updates(self.logger, records)
+
+    def _target_q_values(self, batch: ReplayBufferSamples, next_actions: th.Tensor) -> th.Tensor:
+        """Compute y = r + gamma * q(s', pi_target(s') + clipped noise), where q joins the target critics.
+
+        :param batch: replayed transitions
+        :param next_actions: pi_target(s')
+        """
+        noise = th.empty_like(batch.actions).normal_(0, self.target_policy_noise)
+        noise = noise.clamp(-self.target_noise_clip, self.target_noise_clip)
+        smoothed = (next_actions + noise).clamp(-1, 1)
+        q_values = th.cat(self.critic_target(batch.next_observations, smoothed), dim=1)
+        lowest, highest = q_values.amin(dim=1, keepdim=True), q_values.amax(dim=1, keepdim=True)
+        next_q_values = lowest
+        if self.target == "mpg":
+            # Delta = (Delta_last + |Q1 - Q2|) / 2 for each transition; the mean over the batch is the next Delta_last,
+            # since the next batch has other transitions
+            delta = 0.5 * (self._mpg_delta + highest - lowest)
+            self._mpg_delta = delta.mean().item()
+            next_q_values = highest - delta
+        # An n-step batch brings its own discounts
+        discounts = self.gamma if batch.discounts is None else batch.discounts
+        return batch.rewards + (1 - batch.dones) * discounts * next_q_values
+
+    def _update_target_networks(self) -> None:
+        polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
+        polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
+        # Running statistics of batch norm are copied, see SB3 issue 996
+        polyak_update(self.critic_batch_norm_stats, self.critic_batch_norm_stats_target, 1.0)
+        polyak_update(self.actor_batch_norm_stats, self.actor_batch_norm_stats_target, 1.0)
+
+    def _count_skipped(self, record: UpdateRecord) -> None:
+        if record.finite:
+            self._skipped_in_a_row = 0
+            return
+        self.n_skipped_updates += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= self.max_nonfinite_updates:
+            parts = ", ".join(part for part, norm in record.grad_norms.items() if not math.isfinite(norm))
+            raise NonFiniteGradients(
+                f"{self._skipped_in_a_row} updates in a row had NaN or Inf in the gradient of {parts} and were skipped "
+                f"(the last was update {record.n_updates} with critic loss {record.critic_loss:g} and rewards in "
+                f"[{record.reward_min:g}, {record.reward_max:g}]). "
+                "Check that observations and rewards are finite, then lower the learning rates."
+            )
+
+    def learn(
+        self: SelfTD3,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "TD3",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfTD3:
+        """Train, see SB3's `OffPolicyAlgorithm.learn`.
+
+        :param total_timesteps: environment steps to train for
+        :param callback: called at every step
+        :param log_interval: episodes between two dumps of the log
+        :param tb_log_name: name of the run in TensorBoard
+        :param reset_num_timesteps: start counting from zero
+        :param progress_bar: show a progress bar
+        """
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    @classmethod
+    def load(
+        cls: type[SelfTD3],
+        path: str | pathlib.Path | io.BufferedIOBase,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> SelfTD3:
+        """Load a model that this class or SB3's TD3 saved; see SB3's `BaseAlgorithm.load`.
+
+        :param path: the zip file
+        :param env: the environment to go on with; None for prediction only
+        :param device: where the networks live
+        :param custom_objects: replacements for objects in the file
+        :param print_system_info: print the versions that the file was saved with
+        :param force_reset: reset the environment before training
+        :param kwargs: arguments to change
+        """
+        check_is_td3(path)
+        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+
+    def set_parameters(
+        self,
+        load_path_or_dict: str | TensorDict,
+        exact_match: bool = True,
+        device: th.device | str = "auto",
+    ) -> None:
+        """Set weights and optimizer states; those of SB3's TD3 are converted to our parameter groups.
+
+        :param load_path_or_dict: a saved model, or what ``get_parameters`` returns
+        :param exact_match: every object and every tensor must be given
+        :param device: where to load the tensors of a file
+        """
+        if isinstance(load_path_or_dict, dict):
+            parameters: dict[str, Any] = dict(load_path_or_dict)
+        else:
+            _, parameters, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
+        for name, module in (("actor.optimizer", self.actor), ("critic.optimizer", self.critic)):
+            if name in parameters:
+                parameters[name] = regroup_state(parameters[name], module, module.optimizer)
+        super().set_parameters(parameters, exact_match, device)
+
+    def _excluded_save_params(self) -> list[str]:
+        # Tensors, and what _setup_model() derives from the arguments
+        own = ["parts", "last_update", "_last_actor_update", "_norm_limits", "_value_limits", "_part_schedules"]
+        return [*super()._excluded_save_params(), *own]

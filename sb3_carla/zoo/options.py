@@ -1,0 +1,145 @@
+"""The command line of rl_zoo3's programs: our defaults, our TD3, errors in one sentence, checks before the start."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
+from rl_zoo3.utils import ALGOS, StoreDict
+
+import sb3_carla  # noqa: F401  registers the gym ids
+from sb3_carla.command_line import CommandError, CommandParser
+from sb3_carla.td3 import TD3
+from sb3_carla.zoo.hyperparameters import accepted_arguments, nearest
+
+DEFAULT_ENV = "Carla-v0"
+DEFAULT_ALGO = "td3"
+DEFAULT_FOLDER = "runs"
+
+
+def register() -> None:
+    """Put our TD3 into rl_zoo3's table of algorithms, in the place of SB3's, of which it is a subclass."""
+    ALGOS["td3"] = TD3
+
+
+@contextmanager
+def replaced(module: ModuleType, **names: Any) -> Iterator[None]:
+    """Give names of a module another value for the time of a ``with`` block."""
+    before = {name: getattr(module, name) for name in names}
+    vars(module).update(names)
+    try:
+        yield
+    finally:
+        vars(module).update(before)
+
+
+def argparse_with(
+    command: str,
+    argv: Sequence[str],
+    defaults: Mapping[str, Any],
+    check: Callable[[argparse.Namespace], None],
+    extend: Callable[[argparse.ArgumentParser], None],
+) -> SimpleNamespace:
+    """A stand-in for the module ``argparse`` in a program of rl_zoo3's.
+
+    :param command: our name of the program, for its help
+    :param argv: the arguments, instead of ``sys.argv``
+    :param defaults: our defaults, instead of rl_zoo3's
+    :param check: called with the parsed options; may change them
+    :param extend: called with the parser; adds options of our own
+    """
+
+    class Parser(CommandParser):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(prog=f"sb3-carla {command}", **kwargs)
+
+        def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+            extend(self)
+            self.set_defaults(**defaults)
+            options, unknown = self.parse_known_args(list(argv))
+            if unknown:
+                close = nearest(unknown[0], self._option_string_actions)
+                hint = close if close.startswith("Did") else f"'{self.prog} --help' lists the options."
+                raise CommandError(f"There is no option {unknown[0]!r}. {hint}")
+            for module in options.gym_packages:
+                importlib.import_module(module)
+            _check_env_id(str(getattr(options.env, "gym_id", options.env)))
+            check(options)
+            return options
+
+    return SimpleNamespace(ArgumentParser=Parser)
+
+
+class StoreExpressions(StoreDict):
+    """``name:expression`` pairs; says how to write a text instead of raising NameError, and adds to earlier pairs."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Evaluate one pair after the other, so that a wrong one can be named."""
+        collected = dict(getattr(namespace, self.dest) or {})
+        for pair in values:
+            name, _, expression = pair.partition(":")
+            try:
+                super().__call__(parser, namespace, [pair], option_string)  # type: ignore[no-untyped-call]
+            except Exception as error:  # whatever the evaluation of a user's expression raises
+                raise CommandError(
+                    f"{option_string} {pair}: {expression!r} is not a Python expression. "
+                    f"A text needs quotes of its own: {option_string} {name}:\"'{expression}'\"."
+                ) from error
+            collected.update(getattr(namespace, self.dest))
+        setattr(namespace, self.dest, collected)
+
+
+def server_in_words(env_id: str, env_kwargs: Mapping[str, Any] | None) -> str:
+    """Which CARLA server an environment will use, by the rules of CarlaEnv; nothing for other environments."""
+    if "sb3_carla" not in str(gym.spec(env_id).entry_point):
+        return env_id
+    server = (env_kwargs or {}).get("server") or os.environ.get("SB3_CARLA_SERVER") or "embedded"
+    return f"{env_id} on " + ("the embedded simulator" if server == "embedded" else f"the CARLA server {server}")
+
+
+def renders_frames(env_id: str) -> bool:
+    """Whether an environment can be filmed."""
+    entry_point = gym.spec(env_id).entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    return "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", [])
+
+
+def check_model_file(path: Path, algo: str) -> None:
+    """Load a model file once, before anything is started for it.
+
+    :param path: the file
+    :param algo: rl_zoo3's name of the algorithm that is to load it
+    :raises CommandError: when it is missing or belongs to another algorithm
+    """
+    if not path.is_file():
+        raise CommandError(f"There is no model file {path}. Check the path.")
+    algorithm = ALGOS[algo]
+    # Loading makes the replay buffer anew, gigabytes for frames, and this needs none of it.
+    small: dict[str, Any] = {"buffer_size": 1} if "buffer_size" in accepted_arguments(algorithm)[0] else {}
+    try:
+        algorithm.load(path, device="cpu", verbose=0, **small)
+    except Exception as error:  # a foreign file can fail anywhere in the loading of its pickles and weights
+        reason = " ".join(str(error).split()).rstrip(".")
+        if algorithm is TD3 and isinstance(error, ValueError):  # it has checked the file and says what to do
+            raise CommandError(f"{reason}.") from error
+        raise CommandError(
+            f"{path} cannot be loaded as a model of {algorithm.__name__}: {reason}. "
+            "Name the algorithm that wrote it with --algo, or give another file."
+        ) from error
+
+
+def _check_env_id(env_id: str) -> None:
+    if env_id not in gym.registry:
+        ours = [name for name in gym.registry if name.startswith("Carla")]
+        hint = nearest(env_id, gym.registry)
+        raise CommandError(
+            f"There is no environment {env_id!r}. {hint if hint.startswith('Did') else nearest(env_id, ours)}"
+        )

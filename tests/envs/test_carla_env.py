@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+from sb3_carla import CarlaEnv
+from sb3_carla.envs import CarlaEnvError, ConfigurationError
+from sb3_carla.envs.pursuit import PursuitDriver
+
+Policy = Callable[[Any], Any]
+FULL_THROTTLE = np.array([0.0, 1.0], np.float32)
+STAND = np.zeros(2, np.float32)
+
+
+def episode(env: CarlaEnv, policy: Policy, seed: int | None = None) -> tuple[float, int, dict[str, Any], bool]:
+    """Run one episode: the return, the length, the last info, whether it was truncated."""
+    observation, info = env.reset(seed=seed)
+    total, length, terminated, truncated = 0.0, 0, False, False
+    while not (terminated or truncated):
+        observation, reward, terminated, truncated, info = env.step(policy(observation))
+        total += float(reward)
+        length += 1
+    return total, length, info, truncated
+
+
+def trajectory(seed: int, steps: int, **options: Any) -> list[Any]:
+    """Everything that an env returns under seeded random actions."""
+    env = CarlaEnv(**options)
+    rng = np.random.default_rng(seed)
+    observation, _ = env.reset(seed=seed)
+    result: list[Any] = [observation.tobytes()]
+    for _ in range(steps):
+        action = np.array([0.3 * rng.normal(), rng.uniform(0.0, 1.0)], np.float32)
+        observation, reward, terminated, truncated, info = env.step(action)
+        result.append((observation.tobytes(), reward, terminated, truncated, info))
+        if terminated or truncated:
+            observation, _ = env.reset()
+            result.append(observation.tobytes())
+    env.close()
+    return result
+
+
+@pytest.mark.filterwarnings("ignore:.*not in the normal range")
+@pytest.mark.parametrize("env_id", ["Carla-v0", "CarlaLaneFollowing-v0", "CarlaLightTraffic-v0"])
+def test_the_env_checkers_pass(env_id: str) -> None:
+    env = gym.make(env_id, npc_vehicles=2 if "Traffic" in env_id else 0)
+    gymnasium_check_env(env.unwrapped, skip_render_check=True)
+    sb3_check_env(env.unwrapped)
+    env.close()
+
+
+def test_the_observation_is_four_frames_the_newest_last(env: CarlaEnv) -> None:
+    first, _ = env.reset(seed=1)
+    assert first.shape == (4, 84, 84)
+    assert first.dtype == np.uint8
+    assert all(np.array_equal(first[0], frame) for frame in first)
+    for _ in range(20):
+        before, *_ = env.step(FULL_THROTTLE)
+    after, *_ = env.step(FULL_THROTTLE)
+    np.testing.assert_array_equal(after[:3], before[1:])
+    assert not np.array_equal(after[3], after[2])
+
+
+def test_an_observation_is_not_changed_by_later_steps(env: CarlaEnv) -> None:
+    first, _ = env.reset(seed=1)
+    kept = first.copy()
+    for _ in range(10):
+        env.step(FULL_THROTTLE)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_the_dict_observation_holds_image_and_state() -> None:
+    env = CarlaEnv(observation="dict", seed=0)
+    observation, _ = env.reset()
+    assert env.observation_space.contains(observation)
+    x, y = observation["state"][4:6]
+    assert np.hypot(x, y) == pytest.approx(5.0, abs=0.7)
+    assert x > 4.0
+    env.close()
+
+
+def test_the_same_seed_gives_the_same_trajectory_bit_for_bit() -> None:
+    assert trajectory(seed=3, steps=500) == trajectory(seed=3, steps=500)
+
+
+def test_another_seed_gives_another_trajectory() -> None:
+    assert trajectory(seed=3, steps=5) != trajectory(seed=4, steps=5)
+
+
+def test_standing_still_ends_as_stuck_and_costs(env: CarlaEnv) -> None:
+    total, length, info, truncated = episode(env, lambda _: STAND, seed=0)
+    assert (info["termination"], truncated) == ("stuck", False)
+    assert length == pytest.approx(1.5 / 0.05, abs=2)
+    assert total == pytest.approx(-env.scenario.reward.stuck, abs=0.1)
+
+
+def test_full_throttle_leaves_the_lane_or_hits_something(env: CarlaEnv) -> None:
+    _, _, info, truncated = episode(env, lambda _: FULL_THROTTLE, seed=0)
+    assert info["termination"] in ("off_road", "wrong_way", "collision")
+    assert not truncated
+    assert info["distance"] > 5.0
+    assert info["reward_terms"][info["termination"]] < 0.0
+
+
+def test_better_driving_earns_more() -> None:
+    env = CarlaEnv(observation="dict", max_episode_steps=400)
+    rng = np.random.default_rng(0)
+    policies: dict[str, Policy] = {
+        "stand": lambda _: STAND,
+        "random": lambda _: rng.uniform(-1, 1, 2).astype(np.float32),
+        "throttle": lambda _: FULL_THROTTLE,
+        "pursuit": lambda observation: PursuitDriver().predict(observation)[0],
+    }
+    returns = {name: np.mean([episode(env, policy, seed)[0] for seed in range(4)]) for name, policy in policies.items()}
+    env.close()
+    assert returns["stand"] <= returns["random"] < returns["throttle"] < returns["pursuit"]
+    assert returns["pursuit"] > 0.5 * 400 * env.scenario.reward_range[1]
+
+
+def test_the_time_limit_truncates_and_does_not_terminate() -> None:
+    env = CarlaEnv(max_episode_steps=7, seed=0)
+    _, length, info, truncated = episode(env, lambda _: FULL_THROTTLE)
+    assert (length, truncated) == (7, True)
+    assert "termination" not in info
+    env.close()
+
+
+def test_action_repeat_drives_several_ticks_per_step() -> None:
+    distances = []
+    for repeat in (1, 4):
+        env = CarlaEnv(action_repeat=repeat, seed=0)
+        env.reset()
+        for _ in range(12 // repeat):
+            *_, info = env.step(FULL_THROTTLE)
+        distances.append(info["distance"])
+        env.close()
+    assert distances[0] == pytest.approx(distances[1], abs=1e-3)
+
+
+def test_steering_right_turns_right(env: CarlaEnv) -> None:
+    env.reset(seed=0)
+    for _ in range(25):
+        *_, terminated, _, info = env.step(np.array([0.2, 0.6], np.float32))
+        if terminated:
+            break
+    assert info["lateral_deviation"] > 0.05
+
+
+def test_the_reward_is_the_sum_of_its_terms(env: CarlaEnv) -> None:
+    env.reset(seed=0)
+    for _ in range(30):
+        _, reward, *_, info = env.step(FULL_THROTTLE)
+        assert reward == pytest.approx(sum(info["reward_terms"].values()))
+
+
+def test_a_step_without_an_episode_is_refused(env: CarlaEnv) -> None:
+    with pytest.raises(CarlaEnvError, match=r"reset\(\)"):
+        env.step(STAND)
+
+
+def test_an_action_that_is_not_finite_is_refused(env: CarlaEnv) -> None:
+    env.reset()
+    with pytest.raises(CarlaEnvError, match="not finite"):
+        env.step(np.array([np.nan, 0.0], np.float32))
+
+
+def test_rgb_array_shows_the_car_from_behind() -> None:
+    env = CarlaEnv(render_mode="rgb_array", seed=0)
+    env.reset()
+    first = env.render()
+    for _ in range(20):
+        env.step(FULL_THROTTLE)
+    image = env.render()
+    assert image is not None
+    assert first is not None
+    assert (image.shape, image.dtype) == ((360, 640, 3), np.uint8)
+    assert not np.array_equal(first, image)
+    env.close()
+
+
+def test_a_human_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(ConfigurationError, match="needs a display"):
+        CarlaEnv(render_mode="human")
+
+
+def test_npcs_drive_around_the_ego() -> None:
+    env = CarlaEnv("embedded", "light_traffic", seed=0, npc_vehicles=8, isolated=True)
+    env.reset()
+    for _ in range(40):
+        _, _, terminated, truncated, _ = env.step(STAND)
+        if terminated or truncated:
+            env.reset()
+    env.close()

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb3_carla import TD3, CarlaEnv
+from sb3_carla.envs import ConfigurationError, ServerUnavailableError
+from sb3_carla.simulator import EmbeddedServer
+
+THROTTLE = np.array([0.0, 0.5], np.float32)
+
+
+def children() -> set[int]:
+    """The ids of all living descendants of this process that belong to us."""
+    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()[1:]]
+    return {int(pid) for pid, parent, args in rows if "sb3_carla." in args and int(parent) == os.getpid()}
+
+
+@pytest.mark.parametrize("victim", ["server", "client"])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGABRT, signal.SIGSTOP])
+def test_a_lost_process_truncates_the_episode_and_the_next_one_goes_on(
+    victim: str, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sb3_carla.envs.carla_env.STEP_TIMEOUT", 2.0)
+    before = children()
+    env = CarlaEnv(seed=0)
+    env.reset()
+    last, *_ = env.step(THROTTLE)
+    os.kill(env.server_pid if victim == "server" else env.client_pid, sent)
+    observation, reward, terminated, truncated, info = env.step(THROTTLE)
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    np.testing.assert_array_equal(observation, last)
+    assert victim in info["carla"] or "did not answer" in info["carla"]
+    env.reset()
+    assert not env.step(THROTTLE)[3]
+    env.close()
+    assert children() == before
+
+
+def test_a_server_lost_between_episodes_is_replaced_at_reset() -> None:
+    env = CarlaEnv(seed=0)
+    env.reset()
+    os.kill(env.server_pid, signal.SIGKILL)
+    time.sleep(0.1)
+    observation, _ = env.reset()
+    assert observation.any()
+    env.close()
+
+
+def test_training_goes_on_after_server_and_client_were_killed() -> None:
+    before = children()
+    env = CarlaEnv(seed=0, npc_vehicles=3)
+    model = TD3("CnnPolicy", env, buffer_size=1000, learning_starts=20, train_freq=20, batch_size=8, seed=0)
+    model.learn(60)
+    os.kill(env.server_pid, signal.SIGKILL)
+    model.learn(60, reset_num_timesteps=False)
+    os.kill(env.client_pid, signal.SIGABRT)
+    model.learn(60, reset_num_timesteps=False)
+    assert model.num_timesteps == 180
+    env.close()
+    assert children() == before
+
+
+def test_nothing_is_left_behind_when_the_trainer_is_killed() -> None:
+    script = (
+        "import time; from sb3_carla import CarlaEnv; env = CarlaEnv(); env.reset();"
+        "print(env.server_pid, env.client_pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as trainer:
+        assert trainer.stdout is not None
+        pids = [int(pid) for pid in trainer.stdout.readline().split()]
+        trainer.kill()
+    deadline = time.monotonic() + 10.0
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_server_at_an_address_is_used_and_put_back() -> None:
+    carla = pytest.importorskip("carla")
+    with EmbeddedServer() as server:
+        env = CarlaEnv(f"127.0.0.1:{server.port}", npc_vehicles=2, seed=0)
+        env.reset()
+        env.step(THROTTLE)
+        env.close()
+        assert server.is_alive()
+        client = carla.Client("127.0.0.1", server.port)
+        client.set_timeout(5.0)
+        world = client.get_world()
+        assert not world.get_settings().synchronous_mode
+        world.wait_for_tick()
+        assert len(world.get_actors().filter("vehicle.*")) == 0
+        assert len(world.get_actors().filter("sensor.*")) == 0
+
+
+def test_actors_that_a_killed_run_left_are_removed() -> None:
+    with EmbeddedServer() as server:
+        for _ in range(3):
+            env = CarlaEnv(f"127.0.0.1:{server.port}", npc_vehicles=2, seed=0)
+            env.reset()
+            os.kill(env.client_pid, signal.SIGKILL)
+        env = CarlaEnv(f"127.0.0.1:{server.port}", isolated=True, seed=0)
+        _, info = env.reset()
+        assert info["distance"] == 0.0
+        env.close()
+
+
+def test_the_environment_variable_names_the_default_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SB3_CARLA_SERVER", "127.0.0.1:9")
+    with pytest.raises(ServerUnavailableError, match=r"No CARLA server listens at 127\.0\.0\.1:9"):
+        CarlaEnv()
+
+
+@pytest.mark.parametrize(
+    "server", ["embeded", "localhost", "localhost:0", "localhost:99999", "/no/such/CarlaUE4.sh", ":1"]
+)
+def test_something_that_is_no_server_is_refused(server: str) -> None:
+    with pytest.raises(ConfigurationError, match="neither 'embedded'"):
+        CarlaEnv(server)
+
+
+def test_a_port_that_does_not_speak_carla_is_a_clear_error() -> None:
+    import socket
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(ServerUnavailableError, match="No CARLA server answered"):
+            CarlaEnv(f"127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_a_server_script_is_started_and_ended_with_its_children(tmp_path: Path) -> None:
+    script = tmp_path / "CarlaUE4.sh"
+    command = f"{sys.executable} -m sb3_carla.simulator.server --port"
+    script.write_text(
+        f'#!/bin/sh\nfor a in "$@"; do case $a in -carla-rpc-port=*) {command} "${{a#*=}}";; esac; done\n'
+    )
+    script.chmod(0o755)
+    env = CarlaEnv(str(script), seed=0)
+    env.reset()
+    env.step(THROTTLE)
+    env.close()
+    assert not children()
+
+
+@pytest.mark.parametrize("content", ["", "no xml", "<OpenDRIVE/>"])
+def test_a_file_that_is_no_map_is_a_clear_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.xodr"
+    path.write_text(content)
+    before = children()
+    with pytest.raises((ConfigurationError, ServerUnavailableError), match=r"bad\.xodr"):
+        CarlaEnv(town=str(path))
+    assert children() == before

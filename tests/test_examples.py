@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Variables with which ``sb3-carla`` is found, installed or not."""
+    scripts = Path(sys.executable).parent
+    if not (scripts / "sb3-carla").exists():
+        scripts = tmp_path / "scripts"
+        scripts.mkdir()
+        (scripts / "sb3-carla").write_text(f'#!/bin/sh\nexec {sys.executable} -m sb3_carla.cli "$@"\n')
+        (scripts / "sb3-carla").chmod(0o755)
+    return {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_example_in_python_trains_and_saves_a_model(tmp_path: Path, environment: dict[str, str]) -> None:
+    run([sys.executable, str(EXAMPLES / "train_from_code.py"), "--steps", "1100"], tmp_path, environment)
+    assert (tmp_path / "td3_carla.zip").is_file()
+
+
+def test_the_example_with_yaml_trains_and_films(tmp_path: Path, environment: dict[str, str]) -> None:
+    short = ["-n", "150", "-params", "learning_starts:50", "batch_size:8", "--no-video"]
+    run(["sh", str(EXAMPLES / "train_from_yaml.sh"), *short], tmp_path, environment)
+    assert (tmp_path / "runs/td3/Carla-v0_1/Carla-v0.zip").is_file()
+    assert (tmp_path / "drive.mp4").stat().st_size > 0
+
+
+def test_the_callbacks_watch_a_training_that_has_nothing_to_do_with_carla(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    output = run([sys.executable, str(EXAMPLES / "callbacks_elsewhere.py"), "--steps", "300"], tmp_path, environment)
+    assert "300 steps without an explosion." in output
