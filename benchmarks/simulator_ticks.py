@@ -3,7 +3,7 @@
     python benchmarks/simulator_ticks.py [--seconds 5] [--map Town_Blocks] [--case NAME]
 
 Prints one line per case: steps per second, and the processor time per step of the server and of the client. Each case
-gets a new server, and a client process that ends without clean-up, as the client's threads do not survive a normal exit.
+gets a new server, and a client process that ends without clean-up: the client's threads do not survive a normal exit.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from sb3_carla.envs.errors import CarlaEnvError
 if TYPE_CHECKING:
     from sb3_carla.zoo import TrainedRun
 
+VIDEO_STEPS = "600"  # at most, of the video after a training: 30 s at CARLA's usual 20 Hz
 RUN_FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -143,7 +144,7 @@ def _write_report(folder: Path) -> str:
 
 
 def _write_video(run: TrainedRun) -> str:
-    """Film one episode of the trained policy, where the environment can be filmed."""
+    """Film the beginning of an episode of the trained policy, where the environment can be filmed."""
     import gymnasium as gym
 
     from sb3_carla.video import VideoError
@@ -159,7 +160,7 @@ def _write_video(run: TrainedRun) -> str:
     video = run.folder / "policy.mp4"
     try:
         run_options = ["--env", run.env_id, "--algo", run.algo, "--model", str(run.model)]
-        zoo_enjoy([*run_options, "--episodes", "1", "--video", str(video)])
+        zoo_enjoy([*run_options, "--episodes", "1", "-n", VIDEO_STEPS, "--video", str(video)])
     except (CarlaEnvError, VideoError, gym.error.Error) as error:
         return f"none ({error})"
     return str(video)
@@ -167,13 +168,13 @@ def _write_video(run: TrainedRun) -> str:
 
 def _print_products(products: dict[str, str]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    console = Console()
     for name, place in products.items():
-        table.add_row(name, place, style="bold" if name == "Model" else None)
-    console = Console(soft_wrap=True)
-    console.print(table)
+        console.print(
+            Text.assemble((f"{name:<16}", "bold"), place), soft_wrap=True
+        )  # a path in one piece can be copied
 
 
 if __name__ == "__main__":

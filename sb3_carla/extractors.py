@@ -47,6 +47,10 @@ def make_trunk(trunk: str, n_flat: int, features_dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(n_flat, features_dim), *TRUNKS[trunk](features_dim))
 
 
+class ImageSpaceError(ValueError, AssertionError):
+    """A space is not one of images that an extractor reads (an AssertionError too, as SB3's NatureCNN raises that)."""
+
+
 def check_image_space(space: spaces.Space[object], normalized_image: bool) -> tuple[int, int, int]:
     """Refuse what the convolutions would misread, and return (channels, height, width).
 
@@ -54,18 +58,18 @@ def check_image_space(space: spaces.Space[object], normalized_image: bool) -> tu
     :param normalized_image: floating point images are expected (``normalize_images=False`` in the policy)
     """
     if not isinstance(space, spaces.Box) or len(space.shape) != 3:
-        raise ValueError(
+        raise ImageSpaceError(
             f"An image extractor needs a Box of shape (channels, height, width), not {space}. "
             "Use MlpPolicy for vectors and MultiInputPolicy for Dict observations."
         )
     channels, height, width = space.shape
     if width < min(channels, height) or channels > max(height, width):
-        raise ValueError(
+        raise ImageSpaceError(
             f"The image space has shape {space.shape}, which looks like channels last. "
             "Move the channels to the front: (channels, height, width)."
         )
     if not normalized_image and not is_image_space(space):
-        raise ValueError(
+        raise ImageSpaceError(
             f"The image space has dtype {space.dtype} with values in [{space.low.min()}, {space.high.max()}]. "
             "Give uint8 images with values in [0, 255], or policy_kwargs=dict(normalize_images=False) "
             "if they are already in [-1, 1]."
@@ -84,7 +88,7 @@ def check_image_is_large_enough(shape: tuple[int, int], layers: nn.Module) -> No
         kernel, stride = (_first(size) for size in (layer.kernel_size, layer.stride))
         smallest = (smallest - 1) * stride + kernel
     if min(shape) < smallest:
-        raise ValueError(
+        raise ImageSpaceError(
             f"The image is {shape[0]}x{shape[1]} pixels, too small for this extractor. "
             f"Use at least {smallest}x{smallest}."
         )
@@ -140,9 +144,12 @@ class ImageExtractor(BaseFeaturesExtractor):
         return observations if self.normalized_image else observations * 2 - 1
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """Extract the features of a batch of images (batch, channels, height, width)."""
-        images = self.to_range(observations).contiguous(memory_format=th.channels_last)
-        features: th.Tensor = self.trunk(self.cnn(images))
+        """Extract the features of a batch of images (batch, channels, height, width) in [0, 1]."""
+        return self.read(self.to_range(observations))
+
+    def read(self, images: th.Tensor) -> th.Tensor:
+        """Extract the features of a batch of images in [-1, 1]."""
+        features: th.Tensor = self.trunk(self.cnn(images.contiguous(memory_format=th.channels_last)))
         return features
 
 
@@ -259,11 +266,11 @@ class GRUCNN(ImageExtractor):
         """The trunk ends in the features of one frame."""
         return self.frame_features
 
-    def forward(self, observations: th.Tensor) -> th.Tensor:
-        """Extract the features of a batch of stacks (batch, frames * frame_channels, height, width)."""
-        batch, channels, height, width = observations.shape
-        frames = observations.reshape(batch * (channels // self.frame_channels), self.frame_channels, height, width)
-        outputs, _ = self.recurrent(super().forward(frames).reshape(batch, -1, self.frame_features))
+    def read(self, images: th.Tensor) -> th.Tensor:
+        """Extract the features of a batch of stacks (batch, frames * frame_channels, height, width) in [-1, 1]."""
+        batch, channels, height, width = images.shape
+        frames = images.reshape(batch * (channels // self.frame_channels), self.frame_channels, height, width)
+        outputs, _ = self.recurrent(super().read(frames).reshape(batch, -1, self.frame_features))
         last: th.Tensor = outputs[:, -1]
         return last
 

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 from sb3_carla.cli import main
 
-SHORT = ["-n", "300", "-params", "learning_starts:100", "batch_size:8", "buffer_size:1000"]
+SHORT = ["-n", "200", "-params", "learning_starts:100", "batch_size:8", "buffer_size:1000"]
 
 
 @pytest.fixture(autouse=True)

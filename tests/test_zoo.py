@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sb3_carla
 from sb3_carla.command_line import CommandError
@@ -156,6 +157,22 @@ def test_command_line_overrides_reach_the_algorithm_and_the_environment() -> Non
     model = TD3.load(run.model)
     assert (model.gamma, model.batch_size) == (0.5, 2)
     assert [episode["l"] for episode in model.ep_info_buffer] == [7, 7, 7, 7]
+
+
+def test_the_last_steps_are_in_the_log_too() -> None:
+    run = train_with("-n", "48")  # SB3 alone would write nothing before the fourth episode, at step 80
+    log = EventAccumulator(str(next(run.tensorboard.iterdir())))
+    log.Reload()
+    assert [event.step for event in log.Scalars("train/critic_loss")] == [48]
+
+
+def test_the_progress_bar_shows_the_reward_instead_of_tables(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("section.yml").write_text(yaml.safe_dump({ENV_ID: SECTION}))
+    train(["--env", ENV_ID, "--conf-file", "section.yml", "-P"])
+    shown = "".join(capfd.readouterr())
+    assert re.search(r"reward -\d", shown)
+    assert "60/60" in shown
+    assert "ep_rew_mean" not in shown
 
 
 def test_every_callback_is_ended_exactly_once() -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from sb3_carla.envs.errors import CarlaEnvError
+from sb3_carla.envs.errors import CarlaEnvError, ClientDefectError
 from sb3_carla.envs.isolation import AUTHKEY_VARIABLE
 
 
@@ -39,6 +40,8 @@ def serve(connection: Connection[Any, Any]) -> None:
                 connection.send(("error", error))
             except RuntimeError as error:  # what the carla client raises for a lost or slow server
                 connection.send(("error", ConnectionError(" ".join(str(error).split()))))
+            except Exception:  # a defect: it must reach the user, not look like one lost server after the other
+                connection.send(("error", ClientDefectError(traceback.format_exc())))
             else:
                 connection.send(("ok", answer))
     finally:

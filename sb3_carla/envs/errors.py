@@ -11,5 +11,9 @@ class ConfigurationError(CarlaEnvError, ValueError):
     """A scenario, option, address or map that cannot be used; raised before anything was started."""
 
 
+class ClientDefectError(CarlaEnvError):
+    """Something in the client process failed that should not; the message is its traceback. Please report it."""
+
+
 class ServerUnavailableError(CarlaEnvError):
     """No usable CARLA server could be reached or started within the deadline."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 LATERAL_ACCELERATION = 2.0  # [m/s^2] that the driver accepts in a bend
-MAX_WHEEL_ANGLE = math.radians(70.0)  # [rad] at steer = 1, of CARLA's cars
+FULL_LOCK = math.radians(70.0)  # [rad] at steer = 1, of CARLA's cars
 
 
 class PursuitDriver:
@@ -21,11 +21,13 @@ class PursuitDriver:
 
     :param target_speed: [m/s] on a straight road
     :param wheelbase: [m] of the car; CARLA's Model 3 has about 3 m
+    :param max_steer: the scenario's ``max_steer``
     """
 
-    def __init__(self, target_speed: float = 8.0, wheelbase: float = 3.0) -> None:
+    def __init__(self, target_speed: float = 8.0, wheelbase: float = 3.0, max_steer: float = 0.4) -> None:
         self.target_speed = target_speed
         self.wheelbase = wheelbase
+        self.max_wheel_angle = FULL_LOCK * max_steer
 
     def predict(
         self, observation: dict[str, npt.NDArray[Any]], *_: object, **__: object
@@ -39,7 +41,7 @@ class PursuitDriver:
         speed, points = state[0], state[4:].reshape(-1, 2)
         x, y = points[0 if speed < 6.0 else 1]  # look farther ahead when faster
         curvature = 2.0 * y / max(x * x + y * y, 1.0)  # of the arc through the car and the point, right positive
-        steer = math.atan(self.wheelbase * curvature) / MAX_WHEEL_ANGLE
+        steer = math.atan(self.wheelbase * curvature) / self.max_wheel_angle
         bends = 2.0 * np.abs(points[:, 1]) / np.maximum((points**2).sum(1), 1.0)
         limit = math.sqrt(LATERAL_ACCELERATION / max(float(bends.max()), 1e-3))
         pedal = 0.5 * (min(self.target_speed, limit) - speed)

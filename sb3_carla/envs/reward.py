@@ -29,7 +29,7 @@ def reward_terms(motion: Motion, event: str | None, weights: RewardWeights) -> d
     - ``progress``: metres along the lane, no more than the target speed allows, less the share ``centring`` at the
       lane's edge: ``metres * (1 - centring * |d| / half_width)``
     - ``overspeed``: minus the metres driven beyond the target speed
-    - ``steering``: minus the change of the steering wheel
+    - ``steering``: minus the change of the steering wheel times the metres driven with it
     - ``collision``, ``off_road``, ``wrong_way``, ``stuck``: minus their weight, once, when the episode ends by them
 
     :param motion: what the vehicle did
@@ -43,7 +43,7 @@ def reward_terms(motion: Motion, event: str | None, weights: RewardWeights) -> d
     terms = {
         "progress": weights.progress * metres,
         "overspeed": -weights.overspeed * max(motion.speed - motion.target_speed, 0.0) * motion.seconds,
-        "steering": -weights.steering * motion.steering_change,
+        "steering": -weights.steering * motion.steering_change * motion.speed * motion.seconds,
         "collision": 0.0,
         "off_road": 0.0,
         "wrong_way": 0.0,

@@ -5,6 +5,7 @@ Frame of reference: CARLA's world (left-handed, x forward, y right, metres, yaw 
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,40 +45,48 @@ class Lane:
     predecessors: list[Lane] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.steps = np.diff(self.points, axis=0)
-        self.lengths = np.maximum(np.hypot(self.steps[:, 0], self.steps[:, 1]), 1e-9)
-        self.s = np.concatenate([[0.0], np.cumsum(self.lengths)])
-        self.length = float(self.s[-1])
+        steps = np.diff(self.points, axis=0)
+        lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)
+        self._x, self._y = (np.ascontiguousarray(column) for column in self.points[:-1].T)
+        self._step_x, self._step_y = (np.ascontiguousarray(column) for column in steps.T)
+        self._per_squared_length = 1.0 / lengths**2
+        self._s: list[float] = np.concatenate([[0.0], np.cumsum(lengths)]).tolist()
+        self.length = self._s[-1]
 
     def locate(self, x: float, y: float) -> LanePosition:
         """Project a world point onto the centre line; the cost grows with the number of its points."""
-        offset = (x, y) - self.points[:-1]
-        share = np.clip((offset * self.steps).sum(1) / self.lengths**2, 0.0, 1.0)
-        miss = offset - share[:, None] * self.steps
-        squared = (miss * miss).sum(1)
+        dx, dy = x - self._x, y - self._y
+        share = (dx * self._step_x + dy * self._step_y) * self._per_squared_length
+        share = np.minimum(np.maximum(share, 0.0), 1.0)
+        miss_x, miss_y = dx - share * self._step_x, dy - share * self._step_y
+        squared = miss_x * miss_x + miss_y * miss_y
         index = int(squared.argmin())
-        step_x, step_y = self.steps[index]
-        length = float(self.lengths[index])
-        lateral = float(step_x * offset[index, 1] - step_y * offset[index, 0]) / length
+        step_x, step_y = float(self._step_x[index]), float(self._step_y[index])
+        length = self._s[index + 1] - self._s[index]
         return LanePosition(
-            s=float(self.s[index] + share[index] * length),
-            lateral=lateral,
+            s=self._s[index] + float(share[index]) * length,
+            lateral=(step_x * float(dy[index]) - step_y * float(dx[index])) / length,
             yaw_deg=math.degrees(math.atan2(step_y, step_x)),
             half_width=float(self.widths[index]) / 2,
             distance=math.sqrt(float(squared[index])),
         )
 
     def point_at(self, s: float) -> tuple[float, float]:
-        """The world point [m] at arc length ``s``."""
-        return float(np.interp(s, self.s, self.points[:, 0])), float(np.interp(s, self.s, self.points[:, 1]))
+        """The world point [m] at arc length ``s``, the end points beyond the ends."""
+        index = min(max(bisect.bisect_right(self._s, s) - 1, 0), len(self._x) - 1)
+        share = (s - self._s[index]) / (self._s[index + 1] - self._s[index])
+        share = min(max(share, 0.0), 1.0)
+        return (
+            float(self._x[index]) + share * float(self._step_x[index]),
+            float(self._y[index]) + share * float(self._step_y[index]),
+        )
 
     @property
     def turn_deg(self) -> float:
         """How much the lane bends from its start to its end [deg], absolute."""
-        first, last = self.steps[0], self.steps[-1]
-        return abs(
-            angle_difference(math.degrees(math.atan2(last[1], last[0])), math.degrees(math.atan2(first[1], first[0])))
-        )
+        end = math.atan2(self._step_y[-1], self._step_x[-1])
+        start = math.atan2(self._step_y[0], self._step_x[0])
+        return abs(angle_difference(math.degrees(end), math.degrees(start)))
 
 
 class LaneGraph:

@@ -24,7 +24,7 @@ class RewardWeights:
     progress: float = 1.0  # per metre along the lane, up to the target speed
     centring: float = 0.5  # share of the progress lost at the edge of the lane, 0..1
     overspeed: float = 1.0  # per metre driven above the target speed
-    steering: float = 0.05  # per unit of change of the steering wheel
+    steering: float = 0.1  # per metre and unit of change of the steering wheel
     collision: float = 10.0  # once
     off_road: float = 10.0  # once
     wrong_way: float = 10.0  # once
@@ -51,6 +51,7 @@ class Scenario:
     action_repeat: int = 1  # ticks per env step
     # Ego vehicle
     vehicle: str = "vehicle.tesla.model3"
+    max_steer: float = 0.4  # share of the full lock that action 1 stands for: full lock turns within the lane's width
     target_speed_kmh: float = 30.0  # [km/h] faster than this (or than the speed limit) earns nothing
     # Observation: the front camera, grayscale, the newest frames stacked
     observation: str = "image"  # or "dict": the image and a state vector, see observation.py
@@ -97,7 +98,7 @@ class Scenario:
         fastest = 50.0 * seconds
         event = max(weights.collision, weights.off_road, weights.wrong_way, weights.stuck)
         return (
-            -(weights.progress + weights.overspeed) * fastest - 2.0 * weights.steering - event,
+            -(weights.progress + weights.overspeed + 2.0 * weights.steering) * fastest - event,
             weights.progress * self.target_speed * seconds,
         )
 
@@ -106,6 +107,7 @@ _MINIMUM_INTEGERS = {"npc_vehicles": 0, "action_repeat": 1, "image_size": 16, "f
 _RANGES = {
     "fixed_delta_seconds": (0.001, 0.1),  # CARLA's own limit for stable physics
     "target_speed_kmh": (1.0, 200.0),
+    "max_steer": (0.01, 1.0),
     "camera_x": (-50.0, 50.0),
     "camera_z": (0.1, 100.0),
     "camera_pitch_deg": (-90.0, 90.0),

@@ -88,10 +88,12 @@ class DrivingTask:
     def step(self, steer: float, pedal: float) -> Step:
         """Drive for one env step.
 
-        :param steer: -1 (left) to 1 (right), CARLA's sign
+        :param steer: -1 (left) to 1 (right), CARLA's sign, in units of the scenario's ``max_steer``
         :param pedal: throttle if positive, brake if negative, -1 to 1
         """
-        control = carla.VehicleControl(throttle=max(pedal, 0.0), steer=steer, brake=max(-pedal, 0.0))
+        control = carla.VehicleControl(
+            throttle=max(pedal, 0.0), steer=steer * self.scenario.max_steer, brake=max(-pedal, 0.0)
+        )
         self.ego.apply_control(control)
         metres = 0.0
         for _ in range(self.scenario.action_repeat):
@@ -172,11 +174,16 @@ class DrivingTask:
         """What ends the episode, if anything does; the first of several counts."""
         if self._collision.before_frame(frame):
             return "collision"
-        lane = self.client.map.get_waypoint(transform.location, project_to_road=False, lane_type=carla.LaneType.Driving)
-        if lane is None:
-            return "off_road"
-        against = abs(angle_difference(lane.transform.rotation.yaw, transform.rotation.yaw)) > 90.0
-        if against and not lane.is_junction:
+        position = self._tracker.position
+        lane_yaw_deg, in_junction = position.yaw_deg, self._tracker.lane.is_junction
+        if position.distance > position.half_width:  # not on the lane that is followed: on another one, or on none
+            lane = self.client.map.get_waypoint(
+                transform.location, project_to_road=False, lane_type=carla.LaneType.Driving
+            )
+            if lane is None:
+                return "off_road"
+            lane_yaw_deg, in_junction = lane.transform.rotation.yaw, lane.is_junction
+        if abs(angle_difference(lane_yaw_deg, transform.rotation.yaw)) > 90.0 and not in_junction:
             return "wrong_way"
         if self._slow_seconds > self.scenario.stuck_seconds:
             return "stuck"

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from sb3_carla.report.logs import RunLogs, Series
+from sb3_carla.report.logs import Floats, RunLogs, Series
 from sb3_carla.report.settings import RunSettings
 from sb3_carla.report.statistics import smooth, trend
 
@@ -17,7 +17,9 @@ Status = Literal["pass", "warn", "FAIL", "unknown"]
 
 HUGE_LOSS = 1e6
 SATURATED = 0.9
+DEAD = 1e-4  # of its largest norm: a gradient this small moves nothing any more
 COLLAPSE = 3.0  # an episode length this many times shorter than its best is a collapse
+_PERSISTENT = 3  # values outside of their limits that are no outlier any more
 _ROUNDING = 1e-4  # logs are float32, and means of norms that sit exactly at their limit
 
 Q_NAMES = ("train/q_policy_mean", "train/q1_mean", "train/q2_mean", "train/q_target_mean")
@@ -47,7 +49,7 @@ def run_checks(logs: RunLogs, settings: RunSettings) -> list[Check]:
     :param settings: its gradient limits and discount, as far as known
     """
     checks = [_alerts(logs), _q_bound(logs), _q_gap(logs), _finite(logs), _loss_size(logs)]
-    checks += [_episode_length(logs), _learning(logs), _saturation(logs), _skipped(logs)]
+    checks += [_episode_length(logs), _learning(logs), _saturation(logs), _actor_gradient(logs), _skipped(logs)]
     return [check for check in checks if check is not None] + list(_gradients(logs, settings))
 
 
@@ -109,8 +111,11 @@ def _q_bound(logs: RunLogs) -> Check:
     limits = f"[{lows[-1]:.4g}, {highs[-1]:.4g}]"
     if len(outside):
         first = outside[0]
-        evidence = f"{q.values[first]:.4g} at step {int(q.steps[first])}, {len(outside)} of {len(q)} values outside of {limits}"
-        return Check(question, "FAIL", evidence, "Look for a leak in the actor loss and a critic that learns too fast.")
+        evidence = (
+            f"{q.values[first]:.4g} at step {int(q.steps[first])}, {len(outside)} of {len(q)} outside of {limits}"
+        )
+        status: Status = "FAIL" if len(outside) >= _PERSISTENT or outside[-1] == len(q) - 1 else "warn"
+        return Check(question, status, evidence, "Look for a leak in the actor loss and a critic that learns too fast.")
     return Check(question, "pass", f"between {q.values.min():.4g} and {q.values.max():.4g}, allowed {limits}")
 
 
@@ -138,10 +143,8 @@ def _finite(logs: RunLogs) -> Check:
     bad = {name: series for name, series in bad.items() if not name.startswith(("time/", "rollout/", "eval/"))}
     if not bad:
         return Check(question, "pass", f"{sum(len(series) for series in logs.metrics.values())} values")
-    first = {name: int(series.steps[~np.isfinite(series.values)][0]) for name, series in bad.items()}
-    evidence = ", ".join(
-        f"{name} from step {step}" for name, step in sorted(first.items(), key=lambda item: item[1])[:4]
-    )
+    first = sorted((int(series.steps[~np.isfinite(series.values)][0]), name) for name, series in bad.items())
+    evidence = ", ".join(f"{name} from step {step}" for step, name in first[:4])
     advice = "Check observations and rewards for NaN (VecCheckNan), then lower the learning rates."
     return Check(question, "FAIL", evidence, advice)
 
@@ -173,9 +176,7 @@ def _episode_length(logs: RunLogs) -> Check:
     rewards = logs.metrics.get("rollout/ep_rew_mean")
     if rewards is not None and trend(rewards).startswith("rising"):
         return Check(question, "pass", f"{evidence}, while the reward rises: shorter episodes are better ones here")
-    return Check(
-        question, "FAIL", evidence, "See whether the actions are saturated: an actor at its limits cannot learn."
-    )
+    return Check(question, "FAIL", evidence, "See whether the actions are saturated; such an actor cannot learn.")
 
 
 def _learning(logs: RunLogs) -> Check:
@@ -202,6 +203,19 @@ def _saturation(logs: RunLogs) -> Check | None:
         advice = "A saturated actor has no gradient: use the LayerNorm + tanh trunk or a lower actor learning rate."
         return Check("Actions not saturated", "warn", evidence, advice)
     return Check("Actions not saturated", "pass", evidence)
+
+
+def _actor_gradient(logs: RunLogs) -> Check | None:
+    series = logs.metrics.get("grad_norm/actor_mlp")
+    if series is None or len(series.finite) < 2:
+        return None
+    question, values = "Actor receives a gradient", series.finite.values
+    largest, late = float(values.max()), float(values[-max(len(values) // 10, 1) :].max())
+    evidence = f"norm of actor_mlp {late:.4g} at the end, largest {largest:.4g}"
+    if late < DEAD * largest or largest == 0.0:
+        advice = "Its tanh is saturated: use the LayerNorm + tanh trunk or a lower actor learning rate."
+        return Check(question, "warn", evidence, advice)
+    return Check(question, "pass", evidence)
 
 
 def _skipped(logs: RunLogs) -> Check | None:

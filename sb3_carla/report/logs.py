@@ -21,6 +21,9 @@ Floats = npt.NDArray[np.float64]
 # The columns of a progress.csv that can count steps, best first.
 _STEP_COLUMNS = ("time/total_timesteps", "time/total timesteps", "total_timesteps", "timesteps", "step", "Step")
 
+# Texts under these tags are meant for people; other programs log whole configurations as text.
+_MESSAGES = ("stability/", "alerts/")
+
 
 class ReportError(Exception):
     """There is nothing to report on; the message says why and what to do."""
@@ -53,7 +56,7 @@ class RunLogs:
 
     :param folder: the run's folder
     :param metrics: metric name to series
-    :param messages: (step, text) of every text that was logged, such as a callback's reason for a stop
+    :param messages: (step, text) of what callbacks had to say, such as the reason for a stop
     :param sources: the files that were read
     :param notes: what could not be read
     """
@@ -106,7 +109,7 @@ def read_logs(folder: Path) -> RunLogs:
     if not any(len(series) for series in logs.metrics.values()):
         reason = "; ".join(logs.notes) or "they are empty"
         raise ReportError(
-            f"The logs in {folder} hold no numbers ({reason}). Train for at least one log interval, or give another run."
+            f"The logs in {folder} hold no numbers ({reason}). Train for one log interval at least, or give another."
         )
     return logs
 
@@ -159,6 +162,8 @@ def _read_events(path: Path, logs: RunLogs, points: dict[str, list[tuple[float, 
     for tag in tags["scalars"]:
         points.setdefault(tag, []).extend((float(event.step), float(event.value)) for event in reader.Scalars(tag))
     for tag in tags["tensors"]:
+        if not tag.startswith(_MESSAGES):
+            continue
         for event in reader.Tensors(tag):
             array = make_ndarray(event.tensor_proto)
             if array.dtype == object and array.size:

@@ -15,8 +15,9 @@ from sb3_carla.report.logs import RunLogs
 from sb3_carla.report.settings import RunSettings
 from sb3_carla.report.statistics import summarise
 
-_SIGNS = {"pass": "✅ pass", "warn": "⚠️ warn", "FAIL": "❌ FAIL", "unknown": "❔ unknown"}
+_SIGNS = {"pass": "pass", "warn": "**warn**", "FAIL": "**FAIL**", "unknown": "unknown"}
 _MEDIA = (".png", ".jpg", ".jpeg", ".gif", ".mp4", ".webm")
+_COUNTERS = ("time/total_timesteps", "time/time_elapsed", "time/episodes", "time/iterations", "train/n_updates")
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 
 
@@ -53,10 +54,8 @@ def write_series(path: Path, logs: RunLogs, names: Iterable[str]) -> None:
     :param names: the metrics; those that the run does not have are left out
     """
     present = [name for name in names if name in logs.metrics]
-    columns = [
-        dict(zip(logs.metrics[name].steps.tolist(), logs.metrics[name].values.tolist(), strict=True))
-        for name in present
-    ]
+    series = [logs.metrics[name] for name in present]
+    columns = [dict(zip(one.steps.tolist(), one.values.tolist(), strict=True)) for one in series]
     steps = sorted(set().union(*columns)) if columns else []
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -86,6 +85,8 @@ def _check_row(check: Check) -> tuple[str, ...]:
 def _metrics(logs: RunLogs) -> str:
     def rows() -> Iterable[tuple[str, ...]]:
         for name, series in sorted(logs.metrics.items()):
+            if name in _COUNTERS:
+                continue
             one = summarise(series)
             count = str(one.count) if not one.not_finite else f"{one.count} ({one.not_finite} not finite)"
             spread = f"{_number(one.mean)} ± {_number(one.std)}"

@@ -1,13 +1,13 @@
 """The report's pictures: four panels over the run, and the gradient norms against their limits.
 
-Matplotlib's figure objects are used directly, so that no window system and no global state is touched. Colours are those of
-Okabe and Ito, which colour-blind readers can tell apart; line styles differ too.
+Matplotlib's figure objects are used directly, so that no window system and no global state is touched. Colours are
+those of Okabe and Ito, which colour-blind readers can tell apart; line styles differ too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ from sb3_carla.report.statistics import smooth
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 _GREY = "#767676"
 _DECADES = 3.0  # values that span more than this many decades are drawn on a logarithmic axis
-_FONT = {"title": 13, "label": 11, "tick": 10, "legend": 9.5, "note": 12}
+_FEWEST_TO_AVERAGE = 20
+_APART = 50.0  # a line this many times smaller than the largest value of a panel would be flat on a linear axis
+_FONT = {"title": 13, "label": 11, "tick": 10, "legend": 9.5}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ _Q_FALLBACK = (
     _Line("stability/q_policy_mean", "Q(s, π(s))", BLUE),
     _Line("stability/q_replay_mean", "Q on replay", ORANGE, "--"),
 )
+_LOSSES = (_Line("train/critic_loss", "critic", RED), _Line("train/actor_loss", "actor", BLUE, "--"))
+_REWARD = _Line("rollout/ep_rew_mean", "logged", GREEN)
+_LENGTH = _Line("rollout/ep_len_mean", "logged", BLUE)
 
 
 def draw_overview(logs: RunLogs, path: Path) -> None:
@@ -55,28 +60,11 @@ def draw_overview(logs: RunLogs, path: Path) -> None:
     """
     figure, panels = _figure(logs, "Training run")
     q_axes, reward_axes, loss_axes, length_axes = panels
-
-    lines = _Q_LINES if "train/q_policy_mean" in logs.metrics else _Q_FALLBACK
-    drawn = _draw_lines(q_axes, logs, lines)
-    if not drawn and "train/actor_loss" in logs.metrics:
-        loss = logs.metrics["train/actor_loss"]
-        drawn = _draw(q_axes, Series(loss.steps, -loss.values), "minus the actor loss", BLUE)
-    limits = [logs.metrics.get(f"stability/q_limit_{side}") for side in ("low", "high")]
-    _finish(q_axes, logs, "Q-values", "mean Q", drawn, limits=[limit for limit in limits if limit is not None])
-
-    for axes, name, title, unit, color in (
-        (reward_axes, "rollout/ep_rew_mean", "Episode reward", "mean reward", GREEN),
-        (length_axes, "rollout/ep_len_mean", "Episode length", "mean length [steps]", BLUE),
-    ):
-        drawn = _draw_smoothed(axes, logs.metrics.get(name), color)
-        _finish(axes, logs, title, unit, drawn)
-
-    drawn = _draw_lines(
-        loss_axes,
-        logs,
-        (_Line("train/critic_loss", "critic", RED), _Line("train/actor_loss", "actor", BLUE, "--")),
-    )
-    _finish(loss_axes, logs, "Losses", "loss", drawn)
+    _draw_q_values(q_axes, logs)
+    _panel(reward_axes, logs, "Episode reward", "mean reward", [_REWARD], running_mean=True)
+    _panel(loss_axes, logs, "Losses", "loss", _LOSSES)
+    if _panel(length_axes, logs, "Episode length", "mean length [steps]", [_LENGTH], running_mean=True):
+        length_axes.set_ylim(bottom=0)  # a collapse is a fall towards zero
     _save(figure, path)
 
 
@@ -88,19 +76,33 @@ def draw_gradients(logs: RunLogs, settings: RunSettings, path: Path) -> None:
     :param path: the PNG file to write
     """
     figure, panels = _figure(logs, "Gradient norms, before and after clipping")
-    before, after = logs.under("grad_norm/"), logs.under("grad_norm_clipped/")
     for axes, part in zip(panels, PARTS, strict=True):
-        drawn = []
-        for series, label, color, style in (
-            (before.get(part), "before", ORANGE, "-"),
-            (after.get(part), "after", BLUE, "--"),
-        ):
-            if series is not None:
-                drawn += _draw(axes, series, label, color, style)
-        if drawn and part in settings.grad_limits:
+        lines = [
+            _Line(f"grad_norm/{part}", "before", ORANGE),
+            _Line(f"grad_norm_clipped/{part}", "after", BLUE, "--"),
+        ]
+        title = part.replace("_", " ").replace("cnn", "CNN").replace("mlp", "MLP")
+        if _panel(axes, logs, title, "L2 norm", lines) and part in settings.grad_limits:
             axes.axhline(settings.grad_limits[part], color=RED, linestyle=":", linewidth=2, label="limit")
-        _finish(axes, logs, part.replace("_", " ").replace("cnn", "CNN").replace("mlp", "MLP"), "L2 norm", drawn)
+            _legend(axes)
     _save(figure, path)
+
+
+def _draw_q_values(axes: Axes, logs: RunLogs) -> None:
+    lines: Sequence[_Line] = _Q_LINES if "train/q_policy_mean" in logs.metrics else _Q_FALLBACK
+    if not any(line.name in logs.metrics for line in lines) and "train/actor_loss" in logs.metrics:
+        loss = logs.metrics["train/actor_loss"]
+        logs = replace(logs, metrics={**logs.metrics, "minus": Series(loss.steps, -loss.values)})
+        lines = (_Line("minus", "minus the actor loss", BLUE),)
+    drawn = _panel(axes, logs, "Q-values", "mean Q", lines)
+    largest = max((float(np.abs(series.values).max()) for series in drawn), default=0.0)
+    for side in ("low", "high"):
+        bound = logs.metrics.get(f"stability/q_limit_{side}")
+        # A limit far outside of the curve would flatten it, and matters the less.
+        if bound is not None and len(bound.finite) and np.abs(bound.finite.values).max() <= 5 * largest:
+            steps, values = bound.finite.steps, bound.finite.values
+            axes.plot(steps, values, color=RED, linestyle=(0, (1, 1)), linewidth=1.6, label="limit")
+            _legend(axes)
 
 
 # -- the parts of a picture --------------------------------------------------------------------------------------------
@@ -119,76 +121,77 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _draw(axes: Axes, series: Series, label: str, color: str, style: str = "-") -> list[Series]:
-    finite = series.finite
-    if not len(finite):
-        return []
-    marker = "o" if len(finite) < 3 else None  # a line of one point would not be seen
-    axes.plot(finite.steps, finite.values, style, color=color, label=label, linewidth=1.6, marker=marker)
-    return [finite]
+def _panel(
+    axes: Axes, logs: RunLogs, title: str, ylabel: str, lines: Sequence[_Line], *, running_mean: bool = False
+) -> list[Series]:
+    """Draw the lines that the run has and dress the panel.
 
-
-def _draw_lines(axes: Axes, logs: RunLogs, lines: Sequence[_Line]) -> list[Series]:
-    drawn: list[Series] = []
-    for line in lines:
-        if line.name in logs.metrics:
-            drawn += _draw(axes, logs.metrics[line.name], line.label, line.color, line.style)
-    return drawn
-
-
-def _draw_smoothed(axes: Axes, series: Series | None, color: str) -> list[Series]:
-    if series is None or not len(series.finite):
-        return []
-    if len(series.finite) < 20:
-        return _draw(axes, series, "logged", color)
-    finite, means = series.finite, smooth(series, 0.05)
-    axes.plot(finite.steps, finite.values, color=color, alpha=0.35, linewidth=1, label="logged")
-    axes.plot(means.steps, means.values, color=color, linewidth=2, label="running mean")
-    return [finite]
-
-
-def _finish(
-    axes: Axes, logs: RunLogs, title: str, ylabel: str, drawn: Sequence[Series], limits: Sequence[Series] = ()
-) -> None:
+    :return: what was drawn; empty if the run has nothing to draw here, which the panel then says
+    """
     axes.set_title(title, fontsize=_FONT["title"])
     axes.set_ylabel(ylabel, fontsize=_FONT["label"])
     axes.set_xlabel("environment steps", fontsize=_FONT["label"])
     axes.tick_params(labelsize=_FONT["tick"], labelbottom=True)
     axes.spines[["top", "right"]].set_visible(False)
+    present = [line for line in lines if line.name in logs.metrics]
+    drawn = []
+    for line in present:
+        finite = logs.metrics[line.name].finite
+        if len(finite):
+            _draw(axes, finite, line, running_mean)
+            drawn.append(finite)
     if not drawn:
-        _say_empty(axes, logs)
-        return
+        axes.set_yticks([])
+        text = "no finite value" if present else "not logged"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_GREY, fontsize=14)
+        return drawn
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
-    values = np.concatenate([series.values for series in drawn])
-    # Limits far outside of the curve would flatten it; they are drawn where they matter.
-    for series in limits:
-        bound = series.finite
-        if len(bound) and np.abs(bound.values).max() <= 5 * np.abs(values).max():
-            axes.plot(bound.steps, bound.values, color=RED, linestyle=(0, (1, 1)), linewidth=1.6, label="limit")
-    _scale(axes, values)
+    _scale(axes, drawn)
     for step in alerts_fired(logs).values():
-        axes.axvline(step, color=RED, linewidth=1.2, alpha=0.8, label="alert")
+        axes.axvline(step, color=BLACK, linestyle="--", linewidth=1.2, label="alert")
+    _legend(axes)
+    return drawn
+
+
+def _draw(axes: Axes, series: Series, line: _Line, running_mean: bool) -> None:
+    averaged = running_mean and len(series) >= _FEWEST_TO_AVERAGE
+    axes.plot(
+        series.steps,
+        series.values,
+        line.style,
+        color=line.color,
+        label=line.label,
+        linewidth=1.0 if averaged else 1.6,
+        alpha=0.35 if averaged else 1.0,
+        marker="o" if len(series) < 3 else None,  # a line of one point would not be seen
+    )
+    if averaged:
+        means = smooth(series, 0.05)
+        axes.plot(means.steps, means.values, color=line.color, linewidth=2, label="running mean")
+
+
+def _legend(axes: Axes) -> None:
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # one entry per label
     axes.legend(handles.values(), handles.keys(), fontsize=_FONT["legend"], framealpha=0.85)
 
 
-def _scale(axes: Axes, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-    """Logarithmic, or symmetric logarithmic, if the sizes span many decades."""
-    sizes = np.abs(values[values != 0])
-    if not len(sizes):
+def _scale(axes: Axes, drawn: Sequence[Series]) -> None:
+    """Logarithmic, or symmetric logarithmic, if one line spans many decades or two lines lie far apart."""
+    sizes = [np.abs(series.values[series.values != 0]) for series in drawn]
+    sizes = [size for size in sizes if len(size)]
+    if not sizes:
         return
-    typical, largest = float(np.percentile(sizes, 10)), float(sizes.max())
-    if largest <= typical * 10**_DECADES:
+    largest = max(float(size.max()) for size in sizes)
+    small = min(float(np.percentile(size, 10)) for size in sizes)
+    apart = largest / min(float(np.median(size)) for size in sizes)
+    if largest <= small * 10**_DECADES and not (len(sizes) > 1 and apart > _APART):
         if largest >= 1e4:
             axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         return
-    if (values > 0).all():
+    if all((series.values > 0).all() for series in drawn):
         axes.set_yscale("log")
     else:
-        axes.set_yscale("symlog", linthresh=max(typical, largest * 1e-9))
-
-
-def _say_empty(axes: Axes, logs: RunLogs) -> None:
-    axes.text(0.5, 0.5, "not logged", transform=axes.transAxes, ha="center", va="center", color=_GREY, fontsize=14)
-    axes.set_yticks([])
+        # On a full decade, or the tick at the threshold would cover the one at zero.
+        threshold = 10.0 ** np.floor(np.log10(max(small, largest * 1e-8)))
+        axes.set_yscale("symlog", linthresh=threshold)

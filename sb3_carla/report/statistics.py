@@ -94,4 +94,5 @@ def smooth(series: Series, share: float = 0.1) -> Series:
         return finite
     kernel = np.ones(width) / width
     means = np.convolve(finite.values, kernel, mode="valid")
-    return Series(finite.steps[width - 1 :], means)
+    first = (width - 1) // 2  # each mean stands at the middle of its window
+    return Series(finite.steps[first : first + len(means)], means)

@@ -148,7 +148,9 @@ _SENSORS: Final[tuple[tuple[str, SensorType, tuple[Attribute, ...]], ...]] = (
 
 
 def _role(value: str) -> Attribute:
-    return _text("role_name", value, "autopilot", "scenario", "ego_vehicle", "hero") if value else _text("role_name", "")
+    return (
+        _text("role_name", value, "autopilot", "scenario", "ego_vehicle", "hero") if value else _text("role_name", "")
+    )
 
 
 def _vehicle(uid: int, model: VehicleModel) -> Blueprint:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,18 +49,26 @@ class _Table:
         self.faces = Shape(*(np.concatenate(parts) for parts in zip(*shapes, strict=True)))
         self.coarse_of_tag = (kind[:, None] == owner) & ~self.faces.detail  # (256, faces)
         self.fine_of_tag = kind[:, None] == owner
-        self.inward = self.faces.normals.T.copy()
+        self.outwards = self.faces.normals.T.copy()
 
 
 _TABLE = _Table()
 
 
-def body_polygons(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> Polygons | None:
+class MovingView(NamedTuple):
+    """The bodies' faces in a picture."""
+
+    polygons: Polygons
+    colours: Floats  # (faces, 4) lit; empty without a look
+    tags: npt.NDArray[np.uint8]  # (faces,)
+
+
+def moving_view(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> MovingView | None:
     """The bodies in the picture, or None when there is none.
 
     :param view: camera
     :param bodies: all bodies (dtype :data:`sb3_carla.simulator.geometry.BODY`)
-    :param look: weather; without one the colours are zeros and there are no shadows
+    :param look: weather; without one there are neither colours nor shadows
     """
     if bodies.dtype != BODY:
         raise TypeError(f"Bodies must have the dtype geometry.BODY, not {bodies.dtype}.")
@@ -67,34 +77,33 @@ def body_polygons(view: View, bodies: npt.NDArray[np.void], look: Look | None) -
     bodies = _in_sight(view, bodies)
     if not len(bodies):
         return None
-    centre, extent, tag = bodies["centre"], np.maximum(bodies["extent"], 1e-3), bodies["tag"]
+    extent, tag = np.maximum(bodies["extent"], 1e-3), bodies["tag"]
     turn = rotations(bodies["rotation"])
-    relative = view.eye - centre
+    relative = view.eye - bodies["centre"]
     eyes = (relative[:, None, :] @ turn)[:, 0] / extent  # the camera in units of each body's box
     faces = _TABLE.faces
-    visible = eyes @ _TABLE.inward > faces.offsets
-    large = np.sqrt((extent * extent).sum(axis=1)) * view.focal > _DETAIL_PIXELS * np.sqrt((relative * relative).sum(axis=1))
+    visible = eyes @ _TABLE.outwards > faces.offsets
+    far = np.sqrt((relative * relative).sum(axis=1))
+    large = np.sqrt((extent * extent).sum(axis=1)) * view.focal > _DETAIL_PIXELS * far
     visible &= np.where(large[:, None], _TABLE.fine_of_tag[tag], _TABLE.coarse_of_tag[tag])
     visible[(np.abs(eyes) <= 1.0 + _CONTAINS / extent).all(axis=1)] = False
     if look is None:
         visible &= ~faces.shadow
     body, face = visible.nonzero()
     into_picture = turn.transpose(0, 2, 1) @ view.matrix
-    homogeneous = (faces.corners[face] * extent[body, None, :]) @ into_picture[body]
-    homogeneous -= (relative @ view.matrix)[body, None, :]
-    corners, index = project(view, homogeneous)
-    if len(index) != len(body):
-        order = np.argsort(index, kind="stable")  # cut faces come last out of ``project``; back to the painter's order
-        corners, index = [corners[i] for i in order.tolist()], index[order]
-        body, face, homogeneous = body[index], face[index], homogeneous[index]
-    colours = np.zeros((len(face), 4))
+    corners = (faces.corners[face] * extent[body, None, :]) @ into_picture[body]
+    corners -= (relative @ view.matrix)[body, None, :]
+    polygons, index = project(view, corners.transpose(2, 1, 0))
+    if len(index) > 1 and (index[1:] < index[:-1]).any():
+        order = np.argsort(index)  # cut faces come last out of ``project``; back to the painter's order
+        polygons, index = [polygons[i] for i in order.tolist()], index[order]
+    body, face = body[index], face[index]
+    x, y = relative[body, :2].T
+    colours = np.zeros((0, 4))
     if look is not None:
-        own = np.where(faces.painted[face, None], bodies["colour"][body][:, ::-1].astype(float), faces.own[face])
+        own = np.where(faces.painted[face, None], bodies["colour"][body][:, ::-1], faces.own[face])
         colours = lit(own, (turn[body] @ faces.normals[face][..., None])[..., 0], look)
-    away = relative[body, :2]
-    return Polygons(
-        np.einsum("ij,ij->i", away, away), corners, colours, homogeneous[..., 2].mean(axis=1), tag[body]
-    )
+    return MovingView(Polygons(polygons, index, np.sqrt(x * x + y * y)), colours, tag[body])
 
 
 def _in_sight(view: View, bodies: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

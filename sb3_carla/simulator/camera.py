@@ -1,6 +1,7 @@
 """The camera: a pinhole over a flat painted ground, solids as flat polygons, a sky behind.
 
-Everything is numpy and OpenCV on the CPU. Colour and labels are painted by the same steps, so they agree pixel for pixel.
+Everything is numpy and OpenCV on the CPU. Colour and labels are painted by the same steps, so they agree pixel for
+pixel.
 The ground is taken as the plane through the road's height and slope below the camera: exact on flat maps, approximate
 where the road's slope changes within sight.
 """
@@ -14,10 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.simulator.bodies import body_polygons
+from sb3_carla.simulator.bodies import moving_view
 from sb3_carla.simulator.geometry import Transform, rotation_matrix
 from sb3_carla.simulator.ground import TAGS, Ground, paint_ground
-from sb3_carla.simulator.projection import SHIFT, Floats, Polygons, View
+from sb3_carla.simulator.projection import SHIFT, Floats, Pixels, View, hazy, paint
+from sb3_carla.simulator.rain import Rain
 from sb3_carla.simulator.roads import RoadMap
 from sb3_carla.simulator.sky import Sky
 from sb3_carla.simulator.static_view import StaticView, solids_of
@@ -29,6 +31,8 @@ SKY_TAG = 11
 _COARSER = 1.4  # a pixel may span this many of a level's before the next coarser one is taken
 _FARTHEST_GROUND = 3000.0  # [m]
 _LOWEST_EYE = 0.05  # over the ground [m]
+_WINDOWS_FROM = 60.0  # focal length from which houses have windows [pixels]
+_FEWEST_ROWS = 3  # a level with less than this is left to the next finer one
 _UNSEEN_HAZE = 0.05  # share of haze on the ground that is not worth painting
 _INTO_SOURCE = cv2.WARP_INVERSE_MAP
 
@@ -52,7 +56,7 @@ class _Plane(NamedTuple):
     across: float
     down: float
     constant: float
-    to_world: Floats  # (3, 3): pixel (u, v, 1) to homogeneous world x, y
+    to_world: list[list[float]]  # 3 x 3: pixel (u, v, 1) to homogeneous world x, y
 
 
 class Camera:
@@ -74,7 +78,10 @@ class Camera:
         self.focal = width / (2 * math.tan(math.radians(fov) / 2))
         self._scene = scene
         self._sky = Sky(width, height, self.focal)
+        self._rain = Rain(width, height)
         self._static = StaticView(scene.solids, self.focal)
+        self._fog_look: Look | None = None
+        self._fog_row = np.zeros((1, width, 4), np.uint8)
         # The middle of the picture in OpenCV's coordinates, whose whole numbers are the pixels' centres.
         cx, cy, f = (width - 1) / 2, (height - 1) / 2, self.focal
         self._centre = (cx, cy)
@@ -86,7 +93,7 @@ class Camera:
         """The colour picture.
 
         :param pose: of the camera in the world
-        :param bodies: what moves (dtype :data:`sb3_carla.simulator.geometry.BODY`); a body that holds the camera is left out
+        :param bodies: what moves (dtype ``geometry.BODY``); a body that holds the camera is not seen
         :param weather: default ClearNoon
         :return: (height, width, 4) B, G, R, A with A = 255
         """
@@ -95,6 +102,7 @@ class Camera:
         image = np.empty((self.height, self.width, 4), np.uint8)
         self._paint_background(image, view, look)
         self._paint_solids(image, view, bodies, look)
+        self._rain.paint(image, pose, look)
         return image
 
     def semantic(self, pose: Transform, bodies: npt.NDArray[np.void]) -> Image:
@@ -134,7 +142,8 @@ class Camera:
         to_world[0] += x * towards
         to_world[1] += y * towards
         to_world[2] = towards
-        return _Plane(*(towards / drop).tolist(), to_world)
+        across, down, constant = (towards / drop).tolist()
+        return _Plane(across, down, constant, to_world.tolist())
 
     def _paint_background(self, image: Image, view: View, look: Look | None) -> None:
         plane = self._plane(view)
@@ -159,7 +168,7 @@ class Camera:
         levels = self._scene.ground.levels
         for i in reversed(range(len(levels))):
             end = row_of(self.focal * levels[i].resolution * _COARSER / 2) if i > 0 else self.height
-            if end > first:
+            if end - first >= (_FEWEST_ROWS if i > 0 else 1):
                 self._warp(image[first:end], i, plane, first, look)
                 first = end
         if look is not None:
@@ -168,10 +177,10 @@ class Camera:
             if table is not None and start < self.height:
                 cv2.LUT(image[start:], table, image[start:])
             end = row_of(look.clear + _UNSEEN_HAZE / look.haze)
-            haze = np.array([*look.horizon, 255.0])
             if end > start:
-                shares = look.haze_at(1 / (plane.down * np.arange(start, end) + constant)).tolist()
-                fog = np.full((1, self.width, 4), haze.astype(np.uint8))
+                depth = 1 / (plane.down * np.arange(start, end) + constant)
+                shares = np.maximum(look.haze_at(depth) - _UNSEEN_HAZE, 0.0).tolist()
+                fog = self._fog(look)
                 for row, share in zip(range(start, end), shares, strict=True):
                     line = image[row : row + 1]
                     cv2.addWeighted(line, 1 - share, fog, share, 0.0, line)
@@ -183,18 +192,30 @@ class Camera:
         yaw = math.degrees(math.atan2(view.axes[1, 0], view.axes[0, 0]))
         self._sky.paint_rows(image, rows, max(math.ceil(horizon), rows), yaw, look)
 
+    def _fog(self, look: Look) -> Image:
+        """One row of nothing but haze."""
+        if look is not self._fog_look:
+            self._fog_look = look
+            self._fog_row = np.full((1, self.width, 4), np.array([*look.horizon, 255.0]).astype(np.uint8))
+        return self._fog_row
+
     def _warp(self, target: Image, level: int, plane: _Plane, first_row: int, look: Look | None) -> None:
         """Fill some rows with the ground at one level."""
         ground = self._scene.ground
         resolution = ground.levels[level].resolution
-        matrix = plane.to_world.copy()
-        matrix[0] = (matrix[0] - ground.x * matrix[2]) / resolution - 0.5 * matrix[2]
-        matrix[1] = (matrix[1] - ground.y * matrix[2]) / resolution - 0.5 * matrix[2]
-        matrix[:, 2] += matrix[:, 1] * first_row
+        (xu, xv, x1), (yu, yv, y1), (wu, wv, w1) = plane.to_world
+        # World to the level's pixels, whose centres have whole numbers; and the target's rows start further down.
+        shift_x, shift_y = ground.x / resolution + 0.5, ground.y / resolution + 0.5
+        xu, xv, x1 = xu / resolution - shift_x * wu, xv / resolution - shift_x * wv, x1 / resolution - shift_x * w1
+        yu, yv, y1 = yu / resolution - shift_y * wu, yv / resolution - shift_y * wv, y1 / resolution - shift_y * w1
+        down = first_row
+        matrix = np.array(((xu, xv, x1 + down * xv), (yu, yv, y1 + down * yv), (wu, wv, w1 + down * wv)))
         size = (self.width, len(target))
         if look is None:
             materials = ground.levels[level].materials
-            cv2.warpPerspective(materials, matrix, size, target, cv2.INTER_NEAREST | _INTO_SOURCE, cv2.BORDER_CONSTANT, 0)
+            cv2.warpPerspective(
+                materials, matrix, size, target, cv2.INTER_NEAREST | _INTO_SOURCE, cv2.BORDER_CONSTANT, 0
+            )
             cv2.LUT(target, TAGS, target)
         else:
             colours = ground.levels[level].colours
@@ -225,30 +246,35 @@ class Camera:
         if look is not None and not sky.all():
             ground = image[~sky][:, None]
             if look.ground_table is not None:
-                ground = cv2.LUT(ground, look.ground_table)
-            _fade(ground, look.haze_at(1 / inverse[~sky])[:, None], look)
+                ground = np.asarray(cv2.LUT(ground, look.ground_table), np.uint8)
+            _fade(ground, np.maximum(look.haze_at(1 / inverse[~sky]) - _UNSEEN_HAZE, 0.0)[:, None], look)
             image[~sky] = ground[:, 0]
 
     def _paint_solids(self, image: Image, view: View, bodies: npt.NDArray[np.void], look: Look | None) -> None:
-        polygons = self._static.polygons(view, look)
-        moving = body_polygons(view, bodies, look)
-        if moving is not None:
-            polygons = Polygons(
-                np.concatenate([polygons.keys, moving.keys]),
-                polygons.corners + moving.corners,
-                np.concatenate([polygons.colours, moving.colours]),
-                np.concatenate([polygons.depths, moving.depths]),
-                np.concatenate([polygons.tags, moving.tags]),
-            )
-        paints: list[tuple[float, ...]] | list[int]
+        square, still = self._static.polygons(view)
+        moving = moving_view(view, bodies, look)
+        shapes: list[Pixels | list[Pixels]] = [*still.corners]
+        away = [still.away]
         if look is None:
-            paints = polygons.tags.tolist()
-        else:
-            share = look.haze_at(polygons.depths)[:, None]
-            paints = (polygons.colours + (np.array([*look.horizon, 255.0]) - polygons.colours) * share).tolist()
-        corners, fill, line = polygons.corners, cv2.fillConvexPoly, cv2.LINE_8
-        for i in np.argsort(-polygons.keys, kind="stable").tolist():
-            fill(image, corners[i], paints[i], line, SHIFT)
+            tags: list[float] = square.solids.tags[still.index].tolist()
+            if moving is not None:
+                shapes += moving.polygons.corners
+                away.append(moving.polygons.away)
+                tags += moving.tags.tolist()
+            paint(image, shapes, tags, np.concatenate(away))
+            return
+        colours = [square.colours(look)[still.index]]
+        if view.focal > _WINDOWS_FROM:
+            panes, distances, lights = square.windows(view, still)
+            shapes += panes
+            away.append(distances)
+            colours.append(look.glass[np.array(lights, np.int64)])
+        if moving is not None:
+            shapes += moving.polygons.corners
+            away.append(moving.polygons.away)
+            colours.append(moving.colours)
+        distance = np.concatenate(away)
+        paint(image, shapes, hazy(np.concatenate(colours), distance, look), distance)
 
 
 def _fade(image: Image, shares: Floats, look: Look) -> None:

@@ -52,7 +52,12 @@ class Box:
         lx, ly = self.half_length * self.c, self.half_length * self.s
         wx, wy = -self.half_width * self.s, self.half_width * self.c
         x, y = self.x, self.y
-        return [(x + lx + wx, y + ly + wy), (x + lx - wx, y + ly - wy), (x - lx - wx, y - ly - wy), (x - lx + wx, y - ly + wy)]
+        return [
+            (x + lx + wx, y + ly + wy),
+            (x + lx - wx, y + ly - wy),
+            (x - lx - wx, y - ly - wy),
+            (x - lx + wx, y - ly + wy),
+        ]
 
 
 class Contact(NamedTuple):
@@ -92,7 +97,9 @@ def contact(a: Box, b: Box) -> Contact | None:
     depths = [(into * (x * nx + y * ny), x, y) for x, y in corners_of.corners()]
     deepest = max(depths)[0]
     touching = [(x, y) for depth, x, y in depths if depth > deepest - _SAME_DEPTH]
-    return Contact(nx, ny, least, sum(x for x, _ in touching) / len(touching), sum(y for _, y in touching) / len(touching))
+    return Contact(
+        nx, ny, least, sum(x for x, _ in touching) / len(touching), sum(y for _, y in touching) / len(touching)
+    )
 
 
 class Solid:
@@ -124,8 +131,8 @@ class Solid:
 class Hit(NamedTuple):
     """One contact of a step."""
 
-    body: Solid
-    other: Solid | int  # an int is the row of the scenery
+    body: Any  # the solid
+    other: Any  # the other solid, or the row of the scenery
     impulse: Point  # on ``body`` [N s]
 
 
@@ -252,7 +259,13 @@ def _mobility(a: Solid, b: Solid | None, touch: Contact, ux: float, uy: float) -
     return total
 
 
-def first_on_ray(boxes: Iterable[Box], start: tuple[float, float, float], direction: tuple[float, float, float], reach: float, radius: float) -> tuple[float, Box] | None:
+def first_on_ray(
+    boxes: Iterable[Box],
+    start: tuple[float, float, float],
+    direction: tuple[float, float, float],
+    reach: float,
+    radius: float,
+) -> tuple[float, Box] | None:
     """The nearest box that a thick ray meets: the boxes are grown by the ray's radius.
 
     :param boxes: what can be met

@@ -65,7 +65,12 @@ class PhysicsControl(NamedTuple):
     mass: float = 1500.0  # [kg]
     drag_coefficient: float = 0.3
     center_of_mass: Vector = (0.0, 0.0, 0.0)  # [m]
-    steering_curve: tuple[tuple[float, float], ...] = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))  # (km/h, share)
+    steering_curve: tuple[tuple[float, float], ...] = (
+        (0.0, 1.0),
+        (20.0, 0.9),
+        (60.0, 0.8),
+        (120.0, 0.7),
+    )  # (km/h, share)
     wheels: tuple[Wheel, ...] = (Wheel(), Wheel(), Wheel(), Wheel())
     use_sweep_wheel_collision: bool = False
 
@@ -86,7 +91,12 @@ _ENGINES: Final[dict[str, tuple[tuple[tuple[float, float], ...], float, tuple[fl
         3.7,
     ),
     "diesel": (((0.0, 0.7), (1200.0, 1.0), (2200.0, 0.9), (3200.0, 0.5)), 3200.0, (6.0, 3.6, 2.2, 1.5, 1.0, 0.8), 4.1),
-    "motorbike": (((0.0, 0.7), (5000.0, 0.95), (8000.0, 1.0), (11000.0, 0.8)), 11000.0, (2.8, 2.0, 1.6, 1.3, 1.15), 4.5),
+    "motorbike": (
+        ((0.0, 0.7), (5000.0, 0.95), (8000.0, 1.0), (11000.0, 0.8)),
+        11000.0,
+        (2.8, 2.0, 1.6, 1.3, 1.15),
+        4.5,
+    ),
     "pedals": (((0.0, 1.0), (60.0, 0.9), (120.0, 0.4), (160.0, 0.0)), 160.0, (2.6, 1.6, 1.0, 0.7, 0.5), 1.0),
 }
 
@@ -125,27 +135,31 @@ def read_physics(value: Any) -> PhysicsControl:
 
     :raises ValueError: for figures with which nothing can be computed (no wheels, mass of zero or less)
     """
-    numbers = [read_float(one) for one in value[1:6]]
-    gears = tuple(Gear(*(read_float(one) for one in gear[:3])) for gear in value[10])
-    wheels = tuple(Wheel(*(read_float(one) for one in wheel[:9]), read_vector(wheel[9])) for wheel in value[15])
-    physics = PhysicsControl(
-        _read_curve(value[0]),
-        *numbers,
-        read_bool(value[6]),
-        *(read_float(one) for one in value[7:10]),
-        gears or (Gear(),),
-        read_float(value[11]),
-        read_float(value[12]),
-        read_vector(value[13]),
-        _read_curve(value[14]),
-        wheels,
-        read_bool(value[16]),
-    )
+    values = dict(zip(PhysicsControl._fields, value, strict=False))
+    readers: dict[str, Any] = {
+        "torque_curve": _read_curve,
+        "use_gear_autobox": read_bool,
+        "forward_gears": _read_gears,
+        "center_of_mass": read_vector,
+        "steering_curve": _read_curve,
+        "wheels": lambda wheels: tuple(_read_wheel(wheel) for wheel in wheels),
+        "use_sweep_wheel_collision": read_bool,
+    }
+    physics = PhysicsControl(**{name: readers.get(name, read_float)(one) for name, one in values.items()})
     if not physics.wheels or min(wheel.radius for wheel in physics.wheels) <= 0.0:
         raise ValueError("a vehicle needs wheels with a radius above zero")
     if physics.mass <= 0.0:
         raise ValueError(f"a vehicle's mass is {physics.mass} kg, it must be above zero")
     return physics
+
+
+def _read_gears(value: Any) -> tuple[Gear, ...]:
+    return tuple(Gear(*(read_float(one) for one in gear)) for gear in value) or (Gear(),)
+
+
+def _read_wheel(value: Any) -> Wheel:
+    *numbers, position = value
+    return Wheel(**dict(zip(Wheel._fields, map(read_float, numbers), strict=False)), position=read_vector(position))
 
 
 def _read_curve(value: Any) -> tuple[tuple[float, float], ...]:

@@ -1,8 +1,8 @@
 """The ground as a picture seen from above: roads, lines, sidewalks, grass, at several resolutions.
 
-Each level of the pyramid is painted from the lanes' outlines and not shrunk from the one before, so that painted lines stay
-visible far away. A level holds the colours (for the camera) and the materials (for semantic segmentation), painted by
-the same strokes. Row and column 0 are the smallest y and x: seen from above, x points right and y down.
+Each level of the pyramid is painted from the lanes' outlines and not shrunk from the one before, so that painted lines
+stay visible far away. A level holds the colours (for the camera) and the materials (for semantic segmentation), painted
+by the same strokes. Row and column 0 are the smallest y and x: seen from above, x points right and y down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.simulator.roads import Floats, Lane, Mark, RoadMap
+from sb3_carla.simulator.lanes import Floats, Lane, Mark, arc_length
+from sb3_carla.simulator.roads import RoadMap
 
 LEVELS = 4
 FINEST = 0.125  # metres per pixel of the finest level
@@ -28,7 +29,8 @@ _GRAINS = 16
 
 _ROAD_KINDS = {
     "driving", "bidirectional", "entry", "exit", "onRamp", "offRamp", "connectingRamp", "stop", "parking", "biking",
-    "border", "restricted", "median", "roadWorks", "special1", "special2", "special3", "tram", "rail", "bus", "taxi", "HOV",
+    "border", "restricted", "median", "roadWorks", "special1", "special2", "special3", "tram", "rail", "bus", "taxi",
+    "HOV",
 }  # fmt: skip
 
 
@@ -117,11 +119,9 @@ class _Painter:
             if lane.kind in _ROAD_KINDS:
                 self._fill(lane, Material.CROSSING if lane.junction != -1 else Material.ROAD)
         marks = [mark for lane in lanes for mark in lane.marks]
-        for mark in marks:
-            if mark.kind == "Curb":
-                self._stroke(self.materials, mark.points, 0.2, int(Material.CURB), cv2.LINE_8)
-        colours = self._grained()
         lines = [(points, width, material) for mark in marks for points, width, material in _lines(mark)]
+        # Where two materials meet, colours are softened: their borders would look like stairs.
+        colours = np.asarray(cv2.blur(self._grained(), (3, 3)), np.uint8)
         for points, width, material in lines:
             self._stroke(self.materials, points, width, int(material), cv2.LINE_8)
             self._stroke(colours, points, width, self._line_colour(material, width), cv2.LINE_AA)
@@ -189,7 +189,9 @@ def _grain(resolution: float) -> npt.NDArray[np.uint8]:
         spots = cv2.resize(spots, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         first = round(2 * scale)
         total += weight * spots[first : first + _PERIOD, first : first + _PERIOD]
-    grain: npt.NDArray[np.uint8] = np.clip(np.rint(_GRAINS / 2 + 3 * total / total.std()), 0, _GRAINS - 1).astype(np.uint8)
+    grain: npt.NDArray[np.uint8] = np.clip(np.rint(_GRAINS / 2 + 3 * total / total.std()), 0, _GRAINS - 1).astype(
+        np.uint8
+    )
     return grain
 
 
@@ -197,6 +199,9 @@ def _lines(mark: Mark) -> Iterator[tuple[Floats, float, Material]]:
     """The strokes that paint a mark: (points, width, material)."""
     material = Material.YELLOW_LINE if mark.colour == "Yellow" else Material.WHITE_LINE
     width = max(mark.width, 0.15)
+    if mark.kind == "Curb":
+        yield mark.points, 0.2, Material.CURB
+        return
     if mark.kind in ("Solid", "Broken"):
         sides = [(0.0, mark.kind)]
     elif mark.kind in ("SolidSolid", "SolidBroken", "BrokenSolid", "BrokenBroken"):
@@ -229,7 +234,7 @@ def _beside(points: Floats, offset: float) -> Floats:
 
 def _dashes(points: Floats) -> Iterator[Floats]:
     """A broken line's dashes."""
-    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    travelled = arc_length(points)
     for start in np.arange(_GAP / 2, travelled[-1], _DASH + _GAP):
         end = min(start + _DASH, travelled[-1])
         at = np.array([start, *travelled[(travelled > start) & (travelled < end)], end])

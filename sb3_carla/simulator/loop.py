@@ -23,6 +23,7 @@ _READ: Final = 256 * 1024  # [bytes] at once
 _MOST_CONNECTIONS: Final = 900
 _MOST_UNREAD: Final = 16 * 1024 * 1024  # replies that a client has not read, from which we stop reading from it [bytes]
 _FINEST: Final = 1e-3  # the selector's resolution [s]
+_LAZY: Final = 5e-3  # replies that nobody waits for are sent with the next one that is awaited, or after this time [s]
 _READABLE, _WRITABLE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -38,6 +39,7 @@ class Connection:
         self.client = Client(id)
         self.decoder = RequestDecoder()
         self.replies = bytearray()
+        self.lazy = False  # some of the replies may wait for the next awaited one
         self.closed = False
 
     def flush(self) -> bool:
@@ -78,6 +80,9 @@ class Loop:
         self._connections: set[Connection] = set()
         self._subscribers: dict[Subscriber, None] = {}
         self._ticks: deque[tuple[Connection, Request, float]] = deque()  # that are to be run, with the time they came
+        self._later: deque[tuple[float, Connection, bytes]] = deque()  # replies kept back, with the time they are due
+        self._lazy: list[Connection] = []  # with replies that nobody waits for
+        self._lazy_since = 0.0
         self._selector.register(self._rpc, _READABLE, lambda mask: self._accept(self._rpc, self._welcome))
         self._selector.register(
             self._streaming, _READABLE, lambda mask: self._accept(self._streaming, self._welcome_subscriber)
@@ -96,9 +101,12 @@ class Loop:
                 asked = now
                 if not still_wanted():
                     return
-            for key, mask in self._selector.select(self._pause(now, asked + every)):
+            events = self._selector.select(self._pause(now, asked + every))
+            for key, mask in events:
                 key.data(mask)
             self._run_ticks()
+            if self._later or self._lazy:
+                self._send_late(idle=not events)
             due = self.service.until_free_run(time.monotonic())
             if due is not None and due <= 0.0:
                 self.service.step()
@@ -119,6 +127,10 @@ class Loop:
         due = self.service.until_free_run(now)
         if due is not None:
             pause = min(pause, due)
+        if self._lazy:
+            pause = min(pause, _FINEST)
+        if self._later:
+            pause = min(pause, self._later[0][0] - now)
         if self._ticks:
             hold = self._hold(self._ticks[0][2], now)
             if 0.0 < hold < _FINEST:
@@ -188,12 +200,38 @@ class Loop:
         if requests is None:
             self._close(connection)
             return
+        awaited = False
         for request in requests:
             if request.method == TICK:
                 self._ticks.append((connection, request, time.monotonic()))
-            else:
-                connection.replies += self.service.answer(connection.client, request)
-        self._flush(connection)
+                continue
+            reply = self.service.answer(connection.client, request)
+            delay = self.service.delay(connection.client)
+            if delay:
+                self._later.append((time.monotonic() + delay, connection, reply))
+                continue
+            connection.replies += reply
+            awaited = awaited or request.awaited
+        if awaited or len(connection.replies) > _READ:
+            self._flush(connection)
+        elif connection.replies and not connection.lazy:
+            # Most often the next request is a tick, whose reply takes this one along: one packet instead of two.
+            self._lazy_since = self._lazy_since if self._lazy else time.monotonic()
+            connection.lazy = True
+            self._lazy.append(connection)
+
+    def _send_late(self, *, idle: bool) -> None:
+        """Send the replies that were kept back, when it is time."""
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            _, connection, reply = self._later.popleft()
+            connection.replies += reply
+            self._flush(connection)
+        if self._lazy and (idle or now - self._lazy_since > _LAZY):
+            for connection in self._lazy:
+                connection.lazy = False
+                self._flush(connection)
+            self._lazy.clear()
 
     def _flush(self, connection: Connection) -> None:
         """Send replies and watch for what is to come: room to write, or requests as long as the client reads."""

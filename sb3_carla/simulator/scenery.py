@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.geometry import BODY
-from sb3_carla.simulator.roads import Floats, Lane, RoadMap
+from sb3_carla.simulator.lanes import Floats, Lane, arc_length
+from sb3_carla.simulator.roads import RoadMap
 
 CLEARANCE = 1.0  # free space between scenery and any road surface [m]
 MOST_BODIES = 3000  # a larger town gets its scenery less densely
@@ -53,7 +54,7 @@ def place_scenery(roads: RoadMap) -> npt.NDArray[np.void]:
     """
     random = np.random.default_rng(zlib.crc32(roads.name.encode()))
     edges = [lane for lane in _outermost(roads.lanes) if lane.junction == -1]
-    length = sum(_length(lane.outer) for lane in edges)
+    length = sum(arc_length(lane.outer)[-1] for lane in edges)
     spread = max(1.0, length * _BODIES_PER_METRE / MOST_BODIES)
     builder = _Builder(roads, random)
     walls = random.permutation(len(_WALLS))[:6]  # each town has its own colours
@@ -63,14 +64,16 @@ def place_scenery(roads: RoadMap) -> npt.NDArray[np.void]:
                 builder.lamp(place)
     for lane in edges:
         at = 4.0
-        while at < _length(lane.outer) - 4.0:
+        while at < arc_length(lane.outer)[-1] - 4.0:
             place = _at(lane, at)
             town = lane.kind == "sidewalk"
             if random.random() < (0.62 if town else 0.12):
                 width = random.uniform(8.0, 12.0)
                 storeys = 1 + int(random.choice(5, p=(0.12, 0.34, 0.28, 0.18, 0.08)))
                 place = _at(lane, at + width / 2)
-                builder.house(place, width, storeys, random.uniform(1.4, 3.4) if town else 12.0, _WALLS[walls[random.integers(6)]])
+                builder.house(
+                    place, width, storeys, random.uniform(1.4, 3.4) if town else 12.0, _WALLS[walls[random.integers(6)]]
+                )
                 at += (width + random.uniform(1.2, 5.0)) * spread
             else:
                 builder.tree(place, random.uniform(0.0, 2.5) if town else random.uniform(2.0, 9.0))
@@ -156,14 +159,15 @@ class _Builder:
         return True
 
     def _pixels(self, points: Floats) -> npt.NDArray[np.int32]:
-        return np.rint((points - self._origin) / _RESOLUTION).astype(np.int32)
+        return np.asarray(np.rint((points - self._origin) / _RESOLUTION), np.int32)
 
 
 def _rectangle(x: float, y: float, half_length: float, half_width: float, yaw: float) -> Floats:
     """Corners (4, 2)."""
     along = half_length * np.array([math.cos(yaw), math.sin(yaw)])
     across = half_width * np.array([-math.sin(yaw), math.cos(yaw)])
-    return np.array([x, y]) + np.array([along + across, along - across, -along - across, across - along])
+    corners: Floats = np.array([x, y]) + np.stack([along + across, along - across, -along - across, across - along])
+    return corners
 
 
 def _outermost(lanes: list[Lane]) -> Iterator[Lane]:
@@ -176,13 +180,9 @@ def _outermost(lanes: list[Lane]) -> Iterator[Lane]:
     yield from farthest.values()
 
 
-def _length(points: Floats) -> float:
-    return float(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1).sum())
-
-
 def _at(lane: Lane, distance: float) -> _Place:
     """The spot so many metres along a lane's outer edge."""
-    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.outer[:, :2], axis=0), axis=1))])
+    travelled = arc_length(lane.outer)
     x, y = (float(np.interp(distance, travelled, lane.outer[:, i])) for i in range(2))
     i = int(np.clip(np.searchsorted(travelled, distance), 1, len(travelled) - 1))
     away = lane.outer[i, :2] - lane.centre[i, :2]
@@ -192,5 +192,5 @@ def _at(lane: Lane, distance: float) -> _Place:
 
 
 def _along(lane: Lane, every: float, first: float) -> Iterator[_Place]:
-    for distance in np.arange(first, _length(lane.outer) - 2.0, every).tolist():
+    for distance in np.arange(first, arc_length(lane.outer)[-1] - 2.0, every).tolist():
         yield _at(lane, distance)

@@ -15,9 +15,8 @@ import numpy as np
 from sb3_carla.simulator.actors import Actor, SolidActor
 from sb3_carla.simulator.blueprints import Blueprint
 from sb3_carla.simulator.collision import Box, first_on_ray
-from sb3_carla.simulator.drivetrain import GRAVITY
 from sb3_carla.simulator.geometry import Transform, rotation_matrix
-from sb3_carla.simulator.wire.layouts import IMAGE_HEAD, SENSOR_HEADER, SensorType
+from sb3_carla.simulator.wire.layouts import IMAGE_HEAD, SensorType
 from sb3_carla.simulator.wire.rpc import pack
 from sb3_carla.simulator.wire.streams import HEADED, write_head
 from sb3_carla.simulator.wire.values import Vector
@@ -147,7 +146,9 @@ class GnssSensor(Sensor):
     def measure(self, world: World) -> Message:
         """Latitude and longitude [deg], altitude [m]."""
         exact = world.town.geolocation(self.pose)
-        return self.event(world, pack([_noisy(self._random, value, *noise) for value, noise in zip(exact, self._noise, strict=True)]))
+        return self.event(
+            world, pack([_noisy(self._random, value, *noise) for value, noise in zip(exact, self._noise, strict=True)])
+        )
 
 
 class ImuSensor(Sensor):
@@ -158,7 +159,8 @@ class ImuSensor(Sensor):
         self._random = random.Random(int(self.number("noise_seed", 0)))
         self._accel = [(self.number(f"noise_accel_stddev_{axis}", 0.0), 0.0) for axis in "xyz"]
         self._gyro = [
-            (self.number(f"noise_gyro_stddev_{axis}", 0.0), self.number(f"noise_gyro_bias_{axis}", 0.0)) for axis in "xyz"
+            (self.number(f"noise_gyro_stddev_{axis}", 0.0), self.number(f"noise_gyro_bias_{axis}", 0.0))
+            for axis in "xyz"
         ]
 
     def measure(self, world: World) -> Message:
@@ -196,7 +198,9 @@ class ObstacleSensor(Sensor):
         forward: Vector = tuple(rotation_matrix(pose.pitch, pose.yaw, pose.roll)[:, 0].tolist())
         half = 0.5 * self._reach
         around = Box(None, half + self._radius, half + self._radius)
-        around.place(pose.x + forward[0] * half, pose.y + forward[1] * half, pose.z - self._reach, pose.z + self._reach, 0.0)
+        around.place(
+            pose.x + forward[0] * half, pose.y + forward[1] * half, pose.z - self._reach, pose.z + self._reach, 0.0
+        )
         boxes = [solid.box for solid in world.solids if solid is not self.parent]
         if not self._only_dynamics:
             boxes += world.town.scenery.within(around)

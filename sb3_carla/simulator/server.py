@@ -1,7 +1,7 @@
 """The server as a process: ``python -m sb3_carla.simulator.server --port N --map X``.
 
-It prints one line of JSON when it is ready, ``{"ready": true, "port": ...}``, or ``{"error": ...}`` and ends with status
-2 when it cannot start. It ends by SIGTERM, SIGINT, or with its parent process when told to.
+It prints one line of JSON when it is ready, ``{"ready": true, "port": ...}``; when it cannot start, ``{"error": ...}``,
+and ends with status 2. It ends by SIGTERM, SIGINT, or with its parent process when told to.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def serve(map: str, host: str, port: int, parent: int | None = None) -> int:
     except MapError as error:
         return _announce_error(str(error))
     except OSError as error:
-        return _announce_error(f"Port {port} of {host} cannot be used: {error.strerror or error}. Choose another port, or 0 for any.")
+        return _announce_error(
+            f"Port {port} of {host} cannot be used: {error.strerror or error}. Choose another port, or 0 for any."
+        )
     # What was built so far stays; collecting it again and again would cost ticks.
     gc.collect()
     gc.freeze()
@@ -76,7 +78,9 @@ def _announce_error(message: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m sb3_carla.simulator.server", description="Embedded CARLA 0.9.16 server")
+    parser = argparse.ArgumentParser(
+        prog="python -m sb3_carla.simulator.server", description="Embedded CARLA 0.9.16 server"
+    )
     parser.add_argument("--map", default="Town_Blocks", help="a built-in town or the path of an OpenDRIVE file")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=2000, help="rpc port, 0 for any free one")

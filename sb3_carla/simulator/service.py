@@ -64,7 +64,7 @@ class Service:
         :param client: who asks
         :param request: what it asks
         """
-        msgid, name, params = request
+        msgid, name, params, _ = request
         method = METHODS.get(name)
         if method is None:
             if name not in self._unknown and len(self._unknown) < 1000:
@@ -96,6 +96,11 @@ class Service:
         if pacing is not None:
             pacing.called(name, time.monotonic())
         return reply
+
+    def delay(self, client: Client) -> float:
+        """How long the reply to the client's last request should be kept back [s]."""
+        pacing = self.traffic_managers.pacing(client.id)
+        return pacing.delay if pacing is not None else 0.0
 
     def _refuse(self, request: rpc.Request, message: str) -> bytes:
         method = METHODS[request.method]
@@ -133,8 +138,9 @@ class Service:
         :param now: the time
         """
         if self._announced:
-            if now < self._announced_until:
-                return self._announced_until - now
+            until = min(self._announced_until, asked + _SUBSCRIBE)
+            if now < until:
+                return until - now
             self._announced.clear()
         return self.traffic_managers.wait(asked, now)
 
@@ -172,4 +178,3 @@ class Service:
         for detector, other, impulse in world.collisions():
             if publisher.listening(detector.stream_id):
                 publisher.publish(detector.stream_id, detector.report(world, other, impulse))
-

@@ -1,7 +1,7 @@
 """How a body (a plain box to the physics) looks: its faces in units of the box, with their own colours.
 
-A shape lists flat faces with four corners each, in the order in which they may be painted over each other. Corners are in
-the body's own axes divided by its half sizes: x = 1 is the front, y = 1 the right side, z = 1 the top.
+A shape lists flat faces with four corners each, in the order in which they may be painted over each other. Corners are
+in the body's own axes divided by its half sizes: x = 1 is the front, y = 1 the right side, z = 1 the top.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class _Face(NamedTuple):
     shadow: bool = False
 
 
-def _frustum(base: Box, top: tuple[float, float, float, float], sides: tuple[float, float, float] | None = None) -> list[_Face]:
+def _frustum(
+    base: Box, top: tuple[float, float, float, float], sides: tuple[float, float, float] | None = None
+) -> list[_Face]:
     """A box whose top (x from - to, y from - to) may be smaller than its base: rear, front, left, right, top.
 
     ``sides`` colours all but the top.
@@ -133,8 +135,9 @@ TRUCK = _shape(
 CYCLE = _shape(
     [
         _shadow(0.9, 0.8),
-        *_box((-1, 1, -0.14, 0.14, -1, -0.3), _TYRE),
-        *_box((-0.45, 0.5, -0.35, 0.35, -0.4, 0.0)),
+        *_box((-1, -0.36, -0.16, 0.16, -1, -0.28), _TYRE),
+        *_box((0.36, 1, -0.16, 0.16, -1, -0.28), _TYRE),
+        *_box((-0.7, 0.72, -0.3, 0.3, -0.6, 0.02)),
         *_box((-0.4, 0.1, -0.7, 0.7, -0.05, 0.62), _CLOTH),
         *_box((-0.25, 0.1, -0.35, 0.35, 0.62, 1.0), _SKIN),
     ]

@@ -1,7 +1,7 @@
 """Houses, trees and posts as a camera sees them: boxes' faces, and sprites that look the same from all sides.
 
-What can be seen at all from a square of the map is found out once per square, by painting everything with a colour of its
-own from a few points in it; each picture then deals with those few dozen faces only.
+What can be seen at all from a square of the map is found out once per square, by painting everything with a colour of
+its own from a few points in it; each picture then deals with those few dozen faces only.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.bodies import rotations
 from sb3_carla.simulator.geometry import rotation_matrix
-from sb3_carla.simulator.projection import SHIFT, Floats, Pixels, Polygons, View, lit, project
+from sb3_carla.simulator.projection import SHIFT, Floats, Pixels, Polygons, View, lit, paint, project
 from sb3_carla.simulator.shapes import BOX
 from sb3_carla.simulator.weather import Look
+from sb3_carla.simulator.windows import window_range, windows_of
 
 _CELL = 8.0  # side of a square [m]
 _EYE_LEVEL = 4.0  # a camera higher than this over the ground gets everything in sight [m]
 _EYES = (1.3, 2.2)  # heights over the ground from which squares are looked over [m]
 _SMALLEST = 0.9  # radius in the picture below which something is left out [pixels]
-_FEWEST = 2  # pixels that must be free for a face to count as visible from a square
+_FEWEST = 14  # pixels that something must cover to count as visible from a square
 _FINEST_SURVEY = 120.0  # focal length of the look around [pixels], at most
 _FARTHEST = 400.0  # [m]
-_NEAREST_SPRITE = 1.0  # [m]
+_BUILDING = 3  # CARLA's semantic label
 
 _ANGLES = np.radians(np.arange(8) * 45 + 22.5)
 _CROWN = np.stack([np.cos(_ANGLES), -np.sin(_ANGLES)], axis=1) * 1.05  # right, down
@@ -35,39 +35,20 @@ _SUNLIT = _CROWN * 0.62 + (-0.22, -0.26)  # the bright part of a crown: up and t
 
 
 class Solids(NamedTuple):
-    """Static things: first the faces of boxes, then the sprites."""
+    """Static things with eight corners each. A face has four, each twice; a sprite has its middle and an outline."""
 
-    corners: Floats  # (faces, 4, 3)
-    normals: Floats  # (faces, 3)
-    offsets: Floats  # (faces,) normals . a corner
-    middles: Floats  # (sprites, 3)
-    outlines: Floats  # (sprites, 8, 2) metres to the right and down
-    centres: Floats  # (faces + sprites, 3)
-    radii: Floats  # (faces + sprites,)
-    colours: Floats  # (faces + sprites, 3) unlit B, G, R
-    tags: npt.NDArray[np.uint8]  # (faces + sprites,)
+    points: Floats  # (8, n, 3) [m]
+    outlines: Floats  # (2, 8, n) metres to the right and down in the picture, 0 for faces
+    normals: Floats  # (n, 3), 0 for sprites
+    offsets: Floats  # (n,) normals . a corner, negative for sprites
+    centres: Floats  # (n, 3)
+    radii: Floats  # (n,)
+    colours: Floats  # (n, 3) unlit B, G, R
+    tags: npt.NDArray[np.uint8]  # (n,)
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> Solids:
-        """Only the chosen ones of all (faces + sprites)."""
-        faces, sprites = np.split(chosen, [len(self.corners)])
-        return Solids(
-            self.corners[faces],
-            self.normals[faces],
-            self.offsets[faces],
-            self.middles[sprites],
-            self.outlines[sprites],
-            self.centres[chosen],
-            self.radii[chosen],
-            self.colours[chosen],
-            self.tags[chosen],
-        )
-
-    def lit(self, look: Look) -> Floats:
-        """Colours (faces + sprites, 4) in the light of a weather."""
-        normals = np.zeros((len(self.tags), 3))
-        normals[: len(self.normals)] = self.normals
-        normals[len(self.normals) :, 2] = 0.9  # a crown's own colours already hold its light and shade
-        return lit(self.colours, normals, look)
+        """Only the chosen ones."""
+        return Solids(self.points[:, chosen], self.outlines[:, :, chosen], *(array[chosen] for array in self[2:]))
 
 
 def solids_of(bodies: npt.NDArray[np.void]) -> Solids:
@@ -75,49 +56,104 @@ def solids_of(bodies: npt.NDArray[np.void]) -> Solids:
     width = bodies["extent"][:, :2].max(axis=1)
     posts = (width < 0.5) & (width < 0.2 * bodies["extent"][:, 2])
     crowns = (bodies["tag"] == 9) & ~posts
-    boxes = bodies[~posts & ~crowns]
-    turn = rotations(boxes["rotation"])
-    corners = BOX.corners[None] * boxes["extent"][:, None, None, :]
-    corners = (corners.reshape(len(boxes), -1, 3) @ turn.transpose(0, 2, 1)).reshape(-1, len(BOX.corners), 4, 3)
-    corners = (corners + boxes["centre"][:, None, None, :]).reshape(-1, 4, 3)
-    normals = (BOX.normals[None] @ turn.transpose(0, 2, 1)).reshape(-1, 3)
+    faces = _faces(bodies[~posts & ~crowns])
     # A crown is painted as a whole in its shaded colour, then its sunlit part.
-    sprites = np.concatenate([bodies[posts], bodies[crowns], bodies[crowns]])
-    counts = [int(posts.sum()), int(crowns.sum()), int(crowns.sum())]
-    halves = np.stack([sprites["extent"][:, :2].mean(axis=1), sprites["extent"][:, 2]], axis=1)
-    shading = np.repeat([1.0, 0.78, 1.0], counts)[:, None]
-    face_centres = corners.mean(axis=1)
+    sprites = [
+        _sprites(bodies[posts], _STRIP, 1.0),
+        _sprites(bodies[crowns], _CROWN, 0.78),
+        _sprites(bodies[crowns], _SUNLIT, 1.0),
+    ]
+    parts = list(zip(faces, *sprites, strict=True))
     return Solids(
-        corners,
+        np.concatenate(parts[0], axis=1),
+        np.concatenate(parts[1], axis=2),
+        *(np.concatenate(part) for part in parts[2:]),
+    )
+
+
+def _faces(bodies: npt.NDArray[np.void]) -> Solids:
+    count = len(BOX.corners)
+    turn = rotations(bodies["rotation"]).transpose(0, 2, 1)
+    corners = BOX.corners * bodies["extent"][:, None, None, :]
+    corners = (corners.reshape(len(bodies), -1, 3) @ turn).reshape(-1, count, 4, 3) + bodies["centre"][:, None, None, :]
+    corners = corners.reshape(-1, 4, 3)
+    normals = (BOX.normals @ turn).reshape(-1, 3)
+    centres = corners.mean(axis=1)
+    return Solids(
+        np.repeat(corners.transpose(1, 0, 2), 2, axis=0),
+        np.zeros((2, 8, len(corners))),
         normals,
-        np.einsum("ij,ij->i", normals, face_centres),
-        sprites["centre"].copy(),
-        np.repeat(np.stack([_STRIP, _CROWN, _SUNLIT]), counts, axis=0) * halves[:, None, :],
-        np.concatenate([face_centres, sprites["centre"]]),
-        np.concatenate([np.linalg.norm(corners - face_centres[:, None], axis=2).max(axis=1), halves.max(axis=1)]),
-        np.concatenate(
-            [np.repeat(boxes["colour"][:, ::-1], len(BOX.corners), axis=0), sprites["colour"][:, ::-1] * shading]
-        ).astype(float),
-        np.concatenate([np.repeat(boxes["tag"], len(BOX.corners)), sprites["tag"]]),
+        np.einsum("ij,ij->i", normals, centres),
+        centres,
+        np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1),
+        np.repeat(bodies["colour"][:, ::-1].astype(float), count, axis=0),
+        np.repeat(bodies["tag"], count),
+    )
+
+
+def _sprites(bodies: npt.NDArray[np.void], outline: Floats, brightness: float) -> Solids:
+    halves = np.stack([bodies["extent"][:, :2].mean(axis=1), bodies["extent"][:, 2]])
+    return Solids(
+        np.repeat(bodies["centre"][None], 8, axis=0),
+        outline.T[:, :, None] * halves[:, None, :],
+        np.zeros((len(bodies), 3)),
+        np.full(len(bodies), -1.0),
+        bodies["centre"].copy(),
+        halves.max(axis=0),
+        bodies["colour"][:, ::-1] * brightness,
+        bodies["tag"].copy(),
     )
 
 
 class _Square:
-    """What can be seen from one square of the map."""
+    """What can be seen from one square of the map, laid out for speed."""
 
     def __init__(self, solids: Solids) -> None:
         self.solids = solids
-        self.points = np.concatenate([solids.corners.reshape(-1, 3), solids.middles])
-        self.plan = solids.centres[:, :2].copy()
+        self.points = solids.points.reshape(-1, 3).T.copy()  # (3, 8 n)
+        self.sprites = int(solids.normals.any(axis=1).sum())  # where they begin
+        self.outlines = solids.outlines[:, :, self.sprites :].copy()
+        self.plan = solids.centres[:, :2].T.copy()
         self._look: Look | None = None
-        self._lit = np.zeros((len(solids.tags), 4))
+        self._lit = np.zeros((0, 4))
 
-    def colours(self, look: Look | None) -> Floats:
-        """Lit colours, kept while the weather stays."""
+    def colours(self, look: Look) -> Floats:
+        """Lit colours (n, 4), kept while the weather stays."""
         if look is not self._look:
-            self._look = look
-            self._lit = np.zeros_like(self._lit) if look is None else self.solids.lit(look)
+            # A crown's own colours already hold its light and shade.
+            upright = np.where(self.solids.normals.any(axis=1)[:, None], self.solids.normals, np.array([0.0, 0.0, 0.9]))
+            self._look, self._lit = look, lit(self.solids.colours, upright, look)
         return self._lit
+
+    def polygons(self, view: View) -> Polygons:
+        """What is in the picture."""
+        matrix, eye = view.matrix.T, view.eye
+        homogeneous = (matrix @ self.points - (matrix @ eye)[:, None]).reshape(3, 8, -1)
+        if self.outlines.size:
+            outlines = self.outlines
+            if abs(view.axes[2, 0]) > 0.1 or abs(view.axes[2, 1]) > 0.01:
+                outlines = _leaning(view, outlines)
+            homogeneous[:2, :, self.sprites :] += outlines * (view.focal * 2**SHIFT)
+        corners, index = project(view, homogeneous, self.solids.normals @ eye > self.solids.offsets)
+        x, y = self.plan[:, index] - eye[:2, None]
+        return Polygons(corners, index, np.sqrt(x * x + y * y))
+
+    def windows(self, view: View, polygons: Polygons) -> tuple[list[list[Pixels]], Floats, list[bool]]:
+        """The windows of the walls among some polygons: shapes, distances, and whether light falls out of them."""
+        walls = (polygons.away < window_range(view.focal)) & (self.solids.tags[polygons.index] == _BUILDING)
+        walls &= np.abs(self.solids.normals[polygons.index, 2]) < 0.5
+        chosen = polygons.index[walls]
+        shapes: list[list[Pixels]] = []
+        away: list[float] = []
+        lights: list[bool] = []
+        corners = self.solids.points[::2, chosen].transpose(1, 0, 2)
+        for panes, distance in zip(windows_of(view, corners, chosen), polygons.away[walls].tolist(), strict=True):
+            for shape, light in zip(panes, (False, True), strict=True):
+                if shape:
+                    shapes.append(shape)
+                    away.append(distance)
+                    lights.append(light)
+        return shapes, np.array(away), lights
 
 
 class StaticView:
@@ -133,9 +169,10 @@ class StaticView:
         self._ranges = np.minimum(solids.radii * focal / _SMALLEST, _FARTHEST)
         self._squares: dict[tuple[int, int], _Square] = {}
 
-    def polygons(self, view: View, look: Look | None) -> Polygons:
-        """What is in the picture; without a look the colours are zeros."""
-        return _polygons(view, self._square(view), look)
+    def polygons(self, view: View) -> tuple[_Square, Polygons]:
+        """What is in the picture, and the square that it belongs to."""
+        square = self._square(view)
+        return square, square.polygons(view)
 
     def _square(self, view: View) -> _Square:
         x, y, z = view.eye.tolist()
@@ -152,15 +189,11 @@ class StaticView:
     def _survey(self, x: float, y: float, ground: float) -> _Square:
         """Look around from the middle and the corners of a square."""
         solids = self._everything.solids
-        away = np.linalg.norm(solids.centres[:, :2] - (x, y), axis=1) - _CELL
-        near = np.flatnonzero(away < self._ranges)
-        mask = np.zeros(len(solids.tags), np.bool_)
-        mask[near] = True
-        candidates = _Square(solids.select(mask))
-        count = np.zeros(len(near), np.int64)
+        near = np.linalg.norm(solids.centres[:, :2] - (x, y), axis=1) - _CELL < self._ranges
+        candidates = _Square(solids.select(near))
+        most = np.zeros(int(near.sum()), np.int64)  # pixels that each thing covers
         focal = min(self._focal, _FINEST_SURVEY)
-        width = 2 * math.ceil(focal)
-        # A picture of 90 degrees per side: forward to (u w, v w, w), see projection.py.
+        width = 2 * math.ceil(focal)  # 90 degrees
         scale, middle = focal * 2**SHIFT, (width - 1) / 2 * 2**SHIFT
         to_pixels = np.array([[middle, middle, 1.0], [scale, 0.0, 0.0], [0.0, -scale, 0.0]])
         half = 0.45 * _CELL
@@ -168,68 +201,22 @@ class StaticView:
             eye = np.array([x + dx, y + dy, ground + _EYES[i % 2]])
             for yaw in (0.0, 90.0, 180.0, 270.0):
                 axes = rotation_matrix(0.0, yaw, 0.0)
-                view = View(eye, axes, axes @ to_pixels, focal, width, width, ground)
-                seen = np.bincount(_numbered(view, candidates), minlength=len(near) + 1)[1:]
-                count = np.maximum(count, seen)
-        mask[near] = count >= _FEWEST
-        return _Square(solids.select(mask))
-
-
-def _numbered(view: View, square: _Square) -> npt.NDArray[np.int32]:
-    """The number of the thing that is seen at each pixel, counted from 1; 0 where there is none."""
-    corners, index, _, keys = _placed(view, square)
-    canvas = np.zeros((view.height, view.width), np.int32)
-    for i in np.argsort(-keys, kind="stable").tolist():
-        cv2.fillConvexPoly(canvas, corners[i], float(index[i] + 1), cv2.LINE_8, SHIFT)
-    return canvas.ravel()
-
-
-def _placed(view: View, square: _Square) -> tuple[list[Pixels], npt.NDArray[np.int64], Floats, Floats]:
-    """Polygons, the indices of what they show, depths and sorting keys."""
-    solids = square.solids
-    homogeneous = (square.points - view.eye) @ view.matrix
-    split = 4 * len(solids.corners)
-    front = solids.normals @ view.eye > solids.offsets
-    faces = homogeneous[:split].reshape(-1, 4, 3)
-    corners, index = project(view, faces, front)
-    depths = faces[index, :, 2].mean(axis=1)
-    sprites, chosen = _sprites(view, solids, homogeneous[split:])
-    corners += sprites
-    index = np.concatenate([index, chosen + len(solids.corners)])
-    depths = np.concatenate([depths, homogeneous[split:, 2][chosen]])
-    away = square.plan[index] - view.eye[:2]
-    return corners, index, depths, np.einsum("ij,ij->i", away, away)
-
-
-def _sprites(view: View, solids: Solids, homogeneous: Floats) -> tuple[list[Pixels], npt.NDArray[np.int64]]:
-    """The sprites in the picture, by their middles' projections."""
-    depth = homogeneous[:, 2]
-    scale = view.focal * 2**SHIFT / np.maximum(depth, _NEAREST_SPRITE)
-    across = homogeneous[:, 0] / np.maximum(depth, _NEAREST_SPRITE)
-    reach = solids.radii[len(solids.corners) :] * scale
-    seen = (depth > _NEAREST_SPRITE) & (across > -reach) & (across < view.width * 2**SHIFT + reach)
-    index = seen.nonzero()[0]
-    outlines = solids.outlines[index]
-    if abs(view.axes[2, 0]) > 0.1 or abs(view.axes[2, 1]) > 0.01:
-        outlines = _leaning(view, outlines)
-    middles = homogeneous[index, :2] / depth[index, None]
-    return list((middles[:, None, :] + outlines * scale[index, None, None]).astype(np.int32)), index
+                polygons = candidates.polygons(View(eye, axes, axes @ to_pixels, focal, width, width, ground))
+                canvas = np.zeros((width, width), np.int32)
+                paint(canvas, polygons.corners, (polygons.index + 1.0).tolist(), polygons.away)
+                most = np.maximum(most, np.bincount(canvas.ravel(), minlength=len(most) + 1)[1:])
+        near[near] = most >= max(2.0, _FEWEST * (focal / self._focal) ** 2)
+        return _Square(solids.select(near))
 
 
 def _leaning(view: View, outlines: Floats) -> Floats:
-    """Outlines for a camera that looks up or down or is rolled."""
+    """Outlines (2, 8, n) for a camera that looks up or down or is rolled."""
     # Seen from above, an upright thing is as high in the picture as it is wide.
     level, steep = math.hypot(view.axes[0, 0], view.axes[1, 0]), abs(float(view.axes[2, 0]))
     size = np.abs(outlines).max(axis=1, keepdims=True)
-    flattened = np.hypot(size[..., 1:] * level, size[..., :1] * steep) / size[..., 1:]
-    right, down = outlines[..., :1], outlines[..., 1:] * flattened
+    right, down = outlines[0], outlines[1] * (np.hypot(size[1] * level, size[0] * steep) / size[1])
     # Where the world's up points in the picture: to the right, down.
     u, v = float(view.axes[2, 1]), -float(view.axes[2, 2])
     length = math.hypot(u, v)
     u, v = (u / length, v / length) if length > 1e-6 else (0.0, -1.0)
-    return np.concatenate([-v * right - u * down, u * right - v * down], axis=2)
-
-
-def _polygons(view: View, square: _Square, look: Look | None) -> Polygons:
-    corners, index, depths, keys = _placed(view, square)
-    return Polygons(keys, corners, square.colours(look)[index], depths, square.solids.tags[index])
+    return np.stack([-v * right - u * down, u * right - v * down])

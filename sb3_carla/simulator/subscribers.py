@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from sb3_carla.simulator.sensors import Message
 from sb3_carla.simulator.wire.streams import Subscription, SubscriptionError
@@ -159,12 +159,3 @@ class Streams:
             return 0.0
         self._slow = {one for one in self._slow if one.backlog > _CONGESTED}
         return asked + _HOLD - now if self._slow else 0.0
-
-    def drop(self, keep: Callable[[int], Any]) -> None:
-        """Dismiss the subscribers of streams that ended.
-
-        :param keep: whether a stream still exists
-        """
-        for stream_id in [one for one in self._by_stream if not keep(one)]:
-            for subscriber in tuple(self._by_stream[stream_id]):
-                self._dismiss(subscriber)

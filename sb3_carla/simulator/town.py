@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import carla
 import numpy as np
 
 from sb3_carla.simulator.camera import Camera, Scene
@@ -60,6 +59,8 @@ class Town:
 
     def geolocation(self, pose: Transform) -> tuple[float, float, float]:
         """Latitude, longitude [deg] and altitude [m] of a point, as the client's own map has them."""
+        import carla  # here, as in roads.py: importing the server must not need the wheel
+
         place = self.roads._map.transform_to_geolocation(carla.Location(pose.x, pose.y, pose.z))
         return place.latitude, place.longitude, place.altitude
 

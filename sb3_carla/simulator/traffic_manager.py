@@ -14,6 +14,8 @@ from typing import Final
 _TO_SLEEP: Final = 300e-6  # from the answer of the thread's last call until it surely sleeps [s]
 _PATIENCE: Final = 0.020  # how long a tick is held for a thread that does not finish its step [s]
 _MISSES: Final = 3  # after so many ticks without the thread's step, ticks are not held any more
+_POLLS: Final = 3  # so many settings calls in a row come from an asynchronous traffic manager that polls
+_POLL_DELAY: Final = 2e-3  # what each further one is made to wait, or it would take a whole processor [s]
 # The calls of one step of the thread, in this order; the last one is made just before it sleeps.
 _STEP_CALLS: Final = ("get_vehicle_light_states", "get_weather_parameters", "apply_batch", "get_episode_settings")
 
@@ -28,6 +30,7 @@ class Pacing:
         self._seen = 0  # calls of the thread's step seen so far
         self._working = False  # the world ticked and the thread has not finished its step
         self._finished = -math.inf  # when it last did
+        self._polls = 0
         self._misses = _MISSES  # until a first step was seen there is nothing to wait for
 
     def ticked(self) -> None:
@@ -39,6 +42,7 @@ class Pacing:
 
     def called(self, method: str, now: float) -> None:
         """A call of this connection was answered."""
+        self._polls = self._polls + 1 if method == _STEP_CALLS[-1] else 0
         if method == _STEP_CALLS[self._seen]:
             self._seen += 1
             if self._seen == len(_STEP_CALLS):
@@ -48,6 +52,11 @@ class Pacing:
                 self._finished = now
         elif method == _STEP_CALLS[0]:
             self._seen = 1
+
+    @property
+    def delay(self) -> float:
+        """How long the answer to the last call should be kept back [s]."""
+        return _POLL_DELAY if self._polls >= _POLLS else 0.0
 
     def wait(self, asked: float, now: float) -> float:
         """How long the next tick is still to be held [s]; zero or less: not at all.

@@ -16,6 +16,7 @@ from sb3_carla.simulator.wire.values import AckermannControl, Vector, VehicleCon
 
 MAX_STEP: Final = 0.05  # [s]; longer frames are split
 _TRAVEL: Final = 0.15  # the suspension keeps the wheels on uneven ground up to here [m]
+_MAX_SPIN: Final = 12.0  # [rad/s]
 _MIN_TURN_SPEED: Final = 0.5  # below it, grip does not limit the yaw rate [m/s]
 
 
@@ -175,24 +176,31 @@ class VehicleMotion:
                 r = 0.0
         r += self.torque / drivetrain.inertia * dt
 
-        # Across the body: the turning frame throws the mass outwards, the rear axle pulls it back onto its track.
+        # Across the body: seen from the turning frame the velocity turns back, and the tyres pull it onto the track of
+        # the rear axle. While they manage, the vehicle rolls and keeps its speed; otherwise it drifts.
+        r = min(max(r, -_MAX_SPIN), _MAX_SPIN)
+        turned = r * dt
+        cos, sin = math.cos(turned), math.sin(turned)
         track = r * drivetrain.rear
-        u_new = u_free + r * (w - track) * dt
-        w_thrown = w - r * u * dt
+        w_thrown = w * cos - u_free * sin
         pulled = lateral_grip * dt
-        w_new = min(max(track, w_thrown - pulled), w_thrown + pulled)
+        if abs(track - w_thrown) <= pulled:
+            u_new, w_new = u_free + (w - track) * sin, track
+            heading = yaw + 0.5 * turned
+        else:
+            u_new, w_new = u_free * cos + w * sin, w_thrown + math.copysign(pulled, track - w_thrown)
+            heading = yaw + turned
         if self.constant is not None:
             u_new, w_new = self.constant[0], self.constant[1]
 
-        # Velocity and position agree exactly: the mean heading of the step turns the body's velocity into the world's.
-        heading = yaw + 0.5 * r * dt
+        # Velocity and position agree exactly: what moves the vehicle is what the snapshot reports.
         c, s = math.cos(heading), math.sin(heading)
         self.vx, self.vy = u_new * c - w_new * s, u_new * s + w_new * c
         self.x += self.vx * dt
         self.y += self.vy * dt
         if r:
-            turned = self.yaw + math.degrees(r * dt)
-            self.yaw = turned - 360.0 if turned > 180.0 else turned + 360.0 if turned < -180.0 else turned
+            heading_deg = self.yaw + math.degrees(turned)
+            self.yaw = math.remainder(heading_deg, 360.0) if abs(heading_deg) > 180.0 else heading_deg
         self.u, self.w, self.r = u_new, w_new, r
         if fx or fy or fz or self.torque:
             self.vz += fz / drivetrain.mass * dt
@@ -258,4 +266,6 @@ class VehicleMotion:
         if along > 0.0:
             pull = drivetrain.reverse_pull[table] if reverse else drivetrain.pull[table]
             return VehicleControl(throttle=min(1.0, along / pull) if pull else 1.0, steer=steer, reverse=reverse)
-        return VehicleControl(brake=min(1.0, -along / drivetrain.brake) if drivetrain.brake else 1.0, steer=steer, reverse=reverse)
+        return VehicleControl(
+            brake=min(1.0, -along / drivetrain.brake) if drivetrain.brake else 1.0, steer=steer, reverse=reverse
+        )

@@ -49,11 +49,19 @@ class Look(NamedTuple):
     haze: float  # part of the light lost per metre [1/m]
     clear: float  # distance before which there is no haze [m]
     rain: float  # 0..1
+    night: float  # 0 by day, 1 by night
 
     def haze_at(self, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """How much of a colour at a distance [m] is replaced by haze, 0..1."""
         faded: npt.NDArray[np.float64] = 1.0 - np.exp(-self.haze * np.maximum(distance - self.clear, 0.0))
         return faded
+
+    @property
+    def glass(self) -> npt.NDArray[np.float64]:
+        """Colours (2, 4) of windows behind which it is dark, and of those where somebody is at home."""
+        dark = np.array((96.0, 84.0, 72.0)) * self.light
+        warm = dark * 1.12 + (np.array((96.0, 184.0, 236.0)) - dark) * self.night
+        return np.array([[*dark, 255.0], [*warm, 255.0]])
 
     @property
     def ground_table(self) -> npt.NDArray[np.uint8] | None:
@@ -71,6 +79,9 @@ def look_of(weather: Weather) -> Look:
     >>> look_of(Weather()).ground_table is None
     True
     """
+    if all(part == -1.0 for part in weather[:9]):  # CARLA's preset Default: the town's own light
+        weather = Weather()
+    weather = Weather(*(part if math.isfinite(part) else usual for part, usual in zip(weather, Weather(), strict=True)))
     day = _ramp(weather.sun_altitude_angle, -8.0, 12.0)
     low_sun = day * (1.0 - _ramp(weather.sun_altitude_angle, 5.0, 28.0))
     cloud = _share(weather.cloudiness)
@@ -91,8 +102,15 @@ def look_of(weather: Weather) -> Look:
     horizon = _mix(horizon, (110.0, 165.0, 245.0), 0.75 * low_sun * (1.0 - grey))
     zenith = _mix(zenith, (175.0, 125.0, 105.0), 0.7 * low_sun * (1.0 - grey))
     dark = 1.0 - 0.3 * rain
-    zenith, horizon = _mix((44.0, 24.0, 14.0), _times(zenith, dark), day), _mix((62.0, 40.0, 30.0), _times(horizon, dark), day)
-    zenith, horizon = _mix(zenith, _times(light, (105.0, 150.0, 185.0)), dust), _mix(horizon, _times(light, (105.0, 150.0, 185.0)), dust)
+    zenith, horizon = (
+        _mix((44.0, 24.0, 14.0), _times(zenith, dark), day),
+        _mix((62.0, 40.0, 30.0), _times(horizon, dark), day),
+    )
+    zenith, horizon = (
+        _mix(zenith, _times(light, (105.0, 150.0, 185.0)), dust),
+        _mix(horizon, _times(light, (105.0, 150.0, 185.0)), dust),
+    )
+    zenith = _mix(zenith, horizon, 0.9 * fog)
     azimuth, altitude = math.radians(weather.sun_azimuth_angle), math.radians(max(weather.sun_altitude_angle, 10.0))
     return Look(
         sun=(math.cos(altitude) * math.cos(azimuth), math.cos(altitude) * math.sin(azimuth), math.sin(altitude)),
@@ -106,11 +124,12 @@ def look_of(weather: Weather) -> Look:
         haze=0.0012 + 0.05 * max(fog - 0.02, 0.0) + 0.004 * rain + 0.03 * dust,
         clear=max(weather.fog_distance, 0.0),
         rain=rain,
+        night=1.0 - day,
     )
 
 
 def _share(percent: float) -> float:
-    return min(max(percent / 100.0, 0.0), 1.0) if math.isfinite(percent) else 0.0
+    return min(max(percent / 100.0, 0.0), 1.0)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

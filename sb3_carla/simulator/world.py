@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.simulator.actors import Actor, SolidActor, Vehicle, Walker
+from sb3_carla.simulator.actors import Actor, SolidActor
 from sb3_carla.simulator.blueprints import BLUEPRINTS, SPECTATOR, Blueprint
 from sb3_carla.simulator.collision import Hit, contact, resolve
 from sb3_carla.simulator.drivetrain import GRAVITY
 from sb3_carla.simulator.geometry import BODY, Transform
+from sb3_carla.simulator.road_users import Vehicle, Walker
 from sb3_carla.simulator.sensors import SENSOR_CLASSES, AttributeRefused, CollisionSensor, Sensor
 from sb3_carla.simulator.town import Atlas
 from sb3_carla.simulator.vehicle import MAX_STEP
@@ -191,8 +192,8 @@ class World:
         """Advance everything.
 
         :param delta: simulated time [s]
-        :param platform: what the snapshot's platform clock shows [s]; None lets it run with the simulated time, which
-            makes equal runs equal to the last byte
+        :param platform: what the snapshot's platform clock shows [s]; None for the simulated time, which makes equal
+            runs equal to the last byte
         """
         pieces = max(1, math.ceil(delta / MAX_STEP - 1e-9))
         part = delta / pieces
@@ -215,7 +216,7 @@ class World:
         self.frame += 1
         self.elapsed += delta
         self._delta = delta
-        self._platform = self._platform + delta if platform is None else platform
+        self._platform = self.elapsed if platform is None else platform
 
     def snapshot(self) -> bytearray:
         """The message for the subscribers of the world stream; valid until the next call."""
@@ -266,7 +267,7 @@ class World:
         for body, other, (jx, jy) in self.hits:
             for sensor in detectors:
                 if sensor.parent is body:
-                    told.append((sensor, other, (jx, jy, 0.0)))  # type: ignore[arg-type]
+                    told.append((sensor, other, (jx, jy, 0.0)))
                 elif sensor.parent is other:
-                    told.append((sensor, body, (-jx, -jy, 0.0)))  # type: ignore[arg-type]
+                    told.append((sensor, body, (-jx, -jy, 0.0)))
         return told

@@ -1,4 +1,4 @@
-"""Telling which algorithm saved a model file, before anything is built from it."""
+"""Model files: which algorithm saved one, and how those of SB3's TD3 become ours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,68 @@ import io
 import json
 import pathlib
 import zipfile
-from typing import Any
+from typing import Any, TypeVar
 
-from stable_baselines3.common.save_util import open_path
+import stable_baselines3 as sb3
+import torch as th
+from stable_baselines3.common.save_util import load_from_zip_file, open_path
+from stable_baselines3.common.type_aliases import GymEnv, TensorDict
+
+from sb3_carla.td3.parts import regroup_state
+
+SelfPortableTD3 = TypeVar("SelfPortableTD3", bound="PortableTD3")
 
 # Attributes that only one algorithm of SB3 and sb3-contrib saves, where the policy's module does not tell it.
 TELLING_ATTRIBUTES = {"lambda_coef": "TRPO", "cg_max_steps": "TRPO", "clip_range": "PPO", "ent_coef": "A2C"}
+
+
+class PortableTD3(sb3.TD3):
+    """SB3's TD3 with a parameter group per part in its optimizers: loads files with such groups and without."""
+
+    @classmethod
+    def load(
+        cls: type[SelfPortableTD3],
+        path: str | pathlib.Path | io.BufferedIOBase,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> SelfPortableTD3:
+        """Load a model that this class or SB3's TD3 saved; see SB3's `BaseAlgorithm.load`.
+
+        :param path: the zip file
+        :param env: the environment to go on with; None for prediction only
+        :param device: where the networks live
+        :param custom_objects: replacements for objects in the file
+        :param print_system_info: print the versions that the file was saved with
+        :param force_reset: reset the environment before training
+        :param kwargs: arguments to change
+        """
+        check_is_td3(path)
+        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+
+    def set_parameters(
+        self,
+        load_path_or_dict: str | TensorDict,
+        exact_match: bool = True,
+        device: th.device | str = "auto",
+    ) -> None:
+        """Set weights and optimizer states; those of SB3's TD3 are converted to our parameter groups.
+
+        :param load_path_or_dict: a saved model, or what ``get_parameters`` returns
+        :param exact_match: every object and every tensor must be given
+        :param device: where to load the tensors of a file
+        """
+        if isinstance(load_path_or_dict, dict):
+            parameters: dict[str, Any] = dict(load_path_or_dict)
+        else:
+            _, parameters, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
+        for name, module in (("actor.optimizer", self.actor), ("critic.optimizer", self.critic)):
+            if name in parameters:
+                parameters[name] = regroup_state(parameters[name], module, module.optimizer)
+        super().set_parameters(parameters, exact_match, device)
 
 
 def check_is_td3(path: str | pathlib.Path | io.BufferedIOBase) -> None:

@@ -139,6 +139,35 @@ def regroup_state(state: dict[str, Any], module: nn.Module, optimizer: th.optim.
     return regrouped
 
 
+def describe_parts(
+    policy: TD3Policy,
+    parts: Parts,
+    rates: Mapping[str, float],
+    max_norm: Mapping[str, float],
+    max_value: Mapping[str, float],
+) -> str:
+    """Say what the parts are, for the log.
+
+    :param policy: the policy that was split
+    :param parts: the split
+    :param rates: learning rate of each part at the start
+    :param max_norm: limits of the gradient norms
+    :param max_value: limits of the gradients' components
+    """
+    share = policy.share_features_extractor
+    extractors = "share one features extractor" if share else "own separate features extractors"
+    lines = [f"Actor and critic {extractors} ({type(policy.actor.features_extractor).__name__})."]
+    for part, parameters in parts.items():
+        if not parameters:
+            continue
+        size = sum(parameter.numel() for parameter in parameters)
+        limit = f"norm <= {max_norm[part]:g}" if part in max_norm else "not clipped"
+        if part in max_value:
+            limit = f"|component| <= {max_value[part]:g}"
+        lines.append(f"  {part:10s} {size:>9,d} parameters, learning rate {rates[part]:g}, gradient {limit}")
+    return "\n".join(lines)
+
+
 def per_part(argument: str, value: object, parse: Callable[[object], T]) -> dict[str, T]:
     """Read an argument that is one value for all parts or a mapping over some of them.
 

@@ -12,14 +12,24 @@ from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import Schedule
-from stable_baselines3.td3.policies import MlpPolicy, TD3Policy
+from stable_baselines3.common.type_aliases import ReplayBufferSamples, Schedule
+from stable_baselines3.td3.policies import Actor, MlpPolicy, TD3Policy
 from torch import nn
 
 from sb3_carla.extractors import GRUCNN, ImageAndStateExtractor, ImageExtractor, MaxPoolCNN, NatureCNN
+from sb3_carla.td3.networks import ImageActor, ImageCritic, ImagePreparer
 
-__all__ = ["CnnPolicy", "GruCnnPolicy", "MaxPoolCnnPolicy", "MlpPolicy", "MultiInputPolicy", "uses_our_extractor"]
+__all__ = [
+    "CnnPolicy",
+    "GruCnnPolicy",
+    "MaxPoolCnnPolicy",
+    "MlpPolicy",
+    "MultiInputPolicy",
+    "extractor_class",
+    "reads_images",
+]
 
 # 50 bounded features instead of 512 unbounded ones: with the latter, the actor's tanh saturates within the first
 # hundreds of updates on images and then has no gradient.
@@ -69,11 +79,12 @@ class ImagePolicy(TD3Policy):
         if features_extractor_class is None:
             features_extractor_class = self.default_extractor_class
             features_extractor_kwargs = {**self.default_extractor_kwargs, **(features_extractor_kwargs or {})}
-        if issubclass(features_extractor_class, ImageExtractor | ImageAndStateExtractor):
+        if net_arch is None and reads_images(features_extractor_class, observation_space):
             # SB3 gives other classes than its own NatureCNN the hidden layers that it uses for vectors.
-            net_arch = list(NET_ARCH) if net_arch is None else net_arch
-            if not normalize_images:
-                features_extractor_kwargs = {**(features_extractor_kwargs or {}), "normalized_image": True}
+            net_arch = list(NET_ARCH)
+        if not normalize_images and issubclass(features_extractor_class, ImageExtractor | ImageAndStateExtractor):
+            features_extractor_kwargs = {**(features_extractor_kwargs or {}), "normalized_image": True}
+        self._preparer = ImagePreparer()
         super().__init__(
             observation_space,
             action_space,
@@ -88,6 +99,33 @@ class ImagePolicy(TD3Policy):
             n_critics,
             share_features_extractor,
         )
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        """Make an actor.
+
+        :param features_extractor: one to share, None for its own
+        """
+        return ImageActor(**self._update_features_extractor(self.actor_kwargs, features_extractor)).to(self.device)
+
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
+        """Make a critic.
+
+        :param features_extractor: one to share, None for its own
+        """
+        return ImageCritic(**self._update_features_extractor(self.critic_kwargs, features_extractor)).to(self.device)
+
+    def prepare(self, batch: ReplayBufferSamples) -> ReplayBufferSamples:
+        """Convert the images of a batch once for all networks, where the features extractor is ours.
+
+        :param batch: replayed transitions
+        """
+        extractor = self.actor.features_extractor
+        if not isinstance(extractor, ImageExtractor) or extractor.normalized_image:
+            return batch
+        prepared = {
+            name: self._preparer.prepare(name, getattr(batch, name)) for name in ("observations", "next_observations")
+        }
+        return batch._replace(**prepared)  # type: ignore[arg-type]  # our networks read both forms
 
 
 class CnnPolicy(ImagePolicy):
@@ -113,13 +151,23 @@ class MultiInputPolicy(ImagePolicy):
     default_extractor_class = ImageAndStateExtractor
 
 
-def uses_our_extractor(policy_class: type[Any], policy_kwargs: Mapping[str, Any]) -> bool:
-    """Whether a policy will be built with an extractor of this package.
+def extractor_class(policy_class: type[Any], policy_kwargs: Mapping[str, Any]) -> type[Any] | None:
+    """Tell which features extractor a policy will have, None if the policy does not say.
 
     :param policy_class: the policy
     :param policy_kwargs: the arguments that it will get
     """
-    extractor = policy_kwargs.get("features_extractor_class") or getattr(
-        policy_class, "default_extractor_class", nn.Identity
-    )
-    return isinstance(extractor, type) and issubclass(extractor, ImageExtractor | ImageAndStateExtractor)
+    return policy_kwargs.get("features_extractor_class") or getattr(policy_class, "default_extractor_class", None)
+
+
+def reads_images(extractor: type[Any] | None, space: spaces.Space[Any]) -> bool:
+    """Whether a features extractor is one of this package that reads images.
+
+    :param extractor: class of the features extractor
+    :param space: the observation space; a Dict of vectors only has no images
+    """
+    if not isinstance(extractor, type):
+        return False
+    if issubclass(extractor, ImageAndStateExtractor) and isinstance(space, spaces.Dict):
+        return any(isinstance(entry, spaces.Box) and len(entry.shape) == 3 for entry in space.spaces.values())
+    return issubclass(extractor, ImageExtractor)

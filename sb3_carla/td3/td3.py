@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import io
 import math
-import pathlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-import stable_baselines3 as sb3
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.save_util import load_from_zip_file
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule, TensorDict
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
 from stable_baselines3.common.utils import FloatSchedule, polyak_update
 from stable_baselines3.td3.policies import TD3Policy
-from torch.nn import functional as F
 
-from sb3_carla.buffers import FrameReplayBuffer
+from sb3_carla.buffers import (
+    FrameReplayBuffer,
+    PrioritizedSamples,
+    frame_storing,
+)
 from sb3_carla.buffers.frame_buffer import is_stacked_image
+from sb3_carla.td3.augmentation import has_images, shift_batch
 from sb3_carla.td3.gradients import NonFiniteGradients, clip_and_step
-from sb3_carla.td3.model_file import check_is_td3
+from sb3_carla.td3.losses import mpg_value, squared_error
+from sb3_carla.td3.model_file import PortableTD3
 from sb3_carla.td3.parts import (
     PARTS,
     Parts,
+    describe_parts,
     group_optimizers,
     parse_limit,
     parse_schedule,
     per_part,
-    regroup_state,
     split_parameters,
 )
 from sb3_carla.td3.policies import (
     CnnPolicy,
     GruCnnPolicy,
+    ImagePolicy,
     MaxPoolCnnPolicy,
     MlpPolicy,
     MultiInputPolicy,
-    uses_our_extractor,
+    extractor_class,
+    reads_images,
 )
 from sb3_carla.td3.record import UpdateRecord, carry_actor, critic_statistics, log_updates, with_actor
 
@@ -65,7 +68,7 @@ SB3_LEARNING_RATE = 1e-3
 TARGETS = ("min", "mpg")
 
 
-class TD3(sb3.TD3):
+class TD3(PortableTD3):
     """Twin Delayed DDPG whose actor CNN, actor MLP, critic CNN and critic MLP are clipped and scheduled separately.
 
     Arguments per part are a mapping over ``actor_cnn``, ``actor_mlp``, ``critic_cnn``, ``critic_mlp``, or one value
@@ -89,6 +92,7 @@ class TD3(sb3.TD3):
     :param target: ``"min"`` of the target critics (TD3), or ``"mpg"``: their maximum minus the running mean of their
         distance
     :param smoothness: coefficient c of ``c * ||pi(s) - pi_target(s')||^2`` in the actor loss
+    :param random_shift: shift the images of each batch at random by up to so many pixels (4 in DrQ-v2); 0 is off
     :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images take
         `FrameReplayBuffer`
     """
@@ -113,32 +117,28 @@ class TD3(sb3.TD3):
         max_nonfinite_updates: int = 10,
         target: str = "min",
         smoothness: float = 0.0,
+        random_shift: int = 0,
         **kwargs: Any,
     ) -> None:
-        policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
-        if learning_rate is None and uses_our_extractor(policy_class, kwargs.get("policy_kwargs") or {}):
-            given = learning_rates if isinstance(learning_rates, Mapping) else dict.fromkeys(PARTS, learning_rates)
-            learning_rates = {
-                **IMAGE_LEARNING_RATES,
-                **{part: rate for part, rate in given.items() if rate is not None},
-            }
         if max_grad_value is not None and max_grad_norm is DEFAULT_MAX_GRAD_NORM:
             max_grad_norm = None
         if target not in TARGETS:
             raise ValueError(f"Unknown target {target!r}. Choose one of {', '.join(TARGETS)}.")
         if not smoothness >= 0:
             raise ValueError(f"smoothness is {smoothness}. Give 0 (off) or a positive coefficient.")
+        if random_shift < 0:
+            raise ValueError(f"random_shift is {random_shift}. Give 0 (off) or a number of pixels.")
         if max_nonfinite_updates < 1:
             raise ValueError(f"max_nonfinite_updates is {max_nonfinite_updates}. Give 1 or more.")
 
-        # Set before SB3's constructor, which calls _setup_model(); named like the arguments, as load() restores them
-        # by name.
+        # Named like the arguments, as load() restores them by name
         self.learning_rates = dict(learning_rates) if isinstance(learning_rates, Mapping) else learning_rates
         self.max_grad_norm = dict(max_grad_norm) if isinstance(max_grad_norm, Mapping) else max_grad_norm
         self.max_grad_value = dict(max_grad_value) if isinstance(max_grad_value, Mapping) else max_grad_value
         self.max_nonfinite_updates = max_nonfinite_updates
         self.target = target
         self.smoothness = smoothness
+        self.random_shift = random_shift
 
         self.last_update: UpdateRecord | None = None
         self._last_actor_update: UpdateRecord | None = None
@@ -147,7 +147,19 @@ class TD3(sb3.TD3):
         self._mpg_delta = 0.0  # running mean of |Q1 - Q2|
 
         rate = SB3_LEARNING_RATE if learning_rate is None else learning_rate
-        super().__init__(policy, env, rate, **kwargs)  # type: ignore[arg-type]  # strings: see _setup_lr_schedule
+        setup_model = kwargs.pop("_init_setup_model", True)
+        super().__init__(policy, env, rate, _init_setup_model=False, **kwargs)  # type: ignore[arg-type]  # strings
+        if learning_rate is None and env is not None:
+            self._choose_image_rates()
+        if setup_model:
+            self._setup_model()
+
+    def _choose_image_rates(self) -> None:
+        """Give the parts without a rate those for images, if the policy will read images with one of our extractors."""
+        extractor = extractor_class(self.policy_class, self.policy_kwargs)
+        if isinstance(self.learning_rates, dict | None) and reads_images(extractor, self.observation_space):
+            given = {part: rate for part, rate in (self.learning_rates or {}).items() if rate is not None}
+            self.learning_rates = {**IMAGE_LEARNING_RATES, **given}
 
     def _setup_lr_schedule(self) -> None:
         self.lr_schedule = FloatSchedule(parse_schedule(self.learning_rate))
@@ -161,23 +173,29 @@ class TD3(sb3.TD3):
             raise ValueError(
                 f"{', '.join(both)} have a limit in max_grad_norm and in max_grad_value. Give one of them per part."
             )
+        if self.random_shift > 0 and not has_images(self.observation_space):
+            raise ValueError(
+                f"random_shift is {self.random_shift}, but {self.observation_space} has no images. Leave it out."
+            )
         self._setup_replay_buffer()
         super()._setup_model()
         if isinstance(self.replay_buffer, FrameReplayBuffer):
-            self.replay_buffer_class = FrameReplayBuffer
+            self.replay_buffer_class = type(self.replay_buffer)
         self.parts: Parts = split_parameters(self.policy)
         group_optimizers(self.policy, self.parts, self.lr_schedule(1.0))
         if self.verbose >= 1:
-            print(self._describe_parts())
+            rates = {part: self._part_schedules.get(part, self.lr_schedule)(1.0) for part in PARTS}
+            print(describe_parts(self.policy, self.parts, rates, self._norm_limits, self._value_limits))
 
     def _setup_replay_buffer(self) -> None:
         """Take the buffer that stores each frame once, where SB3 would take one that stores all."""
         if self.replay_buffer is not None or self.optimize_memory_usage or not is_stacked_image(self.observation_space):
             return
-        if self.replay_buffer_class not in (None, FrameReplayBuffer):
+        buffer_class = frame_storing(self.replay_buffer_class)
+        if buffer_class is None:
             return
         self.replay_buffer_class = None  # SB3 would warn that it ignores n_steps for a class that it does not know
-        self.replay_buffer = FrameReplayBuffer(
+        self.replay_buffer = buffer_class(
             self.buffer_size,
             self.observation_space,
             self.action_space,
@@ -187,21 +205,6 @@ class TD3(sb3.TD3):
         )
         if self.verbose >= 1:
             print(self.replay_buffer.describe_memory())
-
-    def _describe_parts(self) -> str:
-        shared = self.policy.share_features_extractor
-        extractors = "share one features extractor" if shared else "own separate features extractors"
-        lines = [f"Actor and critic {extractors} ({type(self.actor.features_extractor).__name__})."]
-        for part, parameters in self.parts.items():
-            if not parameters:
-                continue
-            size = sum(parameter.numel() for parameter in parameters)
-            limit = f"norm <= {self._norm_limits[part]:g}" if part in self._norm_limits else "not clipped by norm"
-            if part in self._value_limits:
-                limit = f"|component| <= {self._value_limits[part]:g}"
-            rate = self._part_schedules.get(part, self.lr_schedule)(1.0)
-            lines.append(f"  {part:10s} {size:>9,d} parameters, learning rate {rate:g}, gradient {limit}")
-        return "\n".join(lines)
 
     def _update_learning_rate(self, optimizers: list[th.optim.Optimizer] | th.optim.Optimizer) -> None:
         for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
@@ -225,13 +228,17 @@ class TD3(sb3.TD3):
         for _ in range(gradient_steps):
             self._n_updates += 1
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            if self.random_shift > 0:
+                batch = shift_batch(batch, self.random_shift)
+            if isinstance(self.policy, ImagePolicy):
+                batch = self.policy.prepare(batch)
             with th.no_grad():
                 next_actions = self.actor_target(batch.next_observations)
                 target = self._target_q_values(batch, next_actions)
 
             # Regress every critic on the target
             q_values = self.critic(batch.observations, batch.actions)
-            critic_loss: th.Tensor = sum(F.mse_loss(q_value, target) for q_value in q_values)  # type: ignore[assignment]
+            critic_loss = squared_error(q_values, target, batch)
             self.critic.optimizer.zero_grad()
             critic_loss.backward()  # type: ignore[no-untyped-call]
             # Read now: the actor's backward pass below leaves gradients on the critic's first Q network
@@ -245,6 +252,9 @@ class TD3(sb3.TD3):
                 grad_norms_clipped=norms.after,
                 **critic_statistics(q_values, target, batch.rewards),  # type: ignore[arg-type]  # a dict of floats
             )
+
+            if norms.finite and isinstance(batch, PrioritizedSamples):
+                self._update_priorities(batch, q_values, target)
 
             # Delayed: ascend Q1(s, pi(s)). The critic reads its own features of s, without gradient: the actor loss
             # reaches the actor through the action only
@@ -281,17 +291,19 @@ class TD3(sb3.TD3):
         noise = noise.clamp(-self.target_noise_clip, self.target_noise_clip)
         smoothed = (next_actions + noise).clamp(-1, 1)
         q_values = th.cat(self.critic_target(batch.next_observations, smoothed), dim=1)
-        lowest, highest = q_values.amin(dim=1, keepdim=True), q_values.amax(dim=1, keepdim=True)
-        next_q_values = lowest
         if self.target == "mpg":
-            # Delta = (Delta_last + |Q1 - Q2|) / 2 for each transition; the mean over the batch is the next Delta_last,
-            # since the next batch has other transitions
-            delta = 0.5 * (self._mpg_delta + highest - lowest)
-            self._mpg_delta = delta.mean().item()
-            next_q_values = highest - delta
+            next_q_values, delta = mpg_value(q_values, self._mpg_delta)
+            if math.isfinite(delta):  # one bad batch must not poison all that follow
+                self._mpg_delta = delta
+        else:
+            next_q_values = q_values.amin(dim=1, keepdim=True)
         # An n-step batch brings its own discounts
         discounts = self.gamma if batch.discounts is None else batch.discounts
         return batch.rewards + (1 - batch.dones) * discounts * next_q_values
+
+    def _update_priorities(self, batch: PrioritizedSamples, q_values: tuple[th.Tensor, ...], target: th.Tensor) -> None:
+        td_errors = th.stack([(q_value.detach() - target).abs() for q_value in q_values]).mean(dim=0)
+        self.replay_buffer.update_priorities(batch.places, td_errors.flatten().cpu().numpy())  # type: ignore[union-attr]
 
     def _update_target_networks(self) -> None:
         polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
@@ -334,51 +346,6 @@ class TD3(sb3.TD3):
         :param progress_bar: show a progress bar
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
-
-    @classmethod
-    def load(
-        cls: type[SelfTD3],
-        path: str | pathlib.Path | io.BufferedIOBase,
-        env: GymEnv | None = None,
-        device: th.device | str = "auto",
-        custom_objects: dict[str, Any] | None = None,
-        print_system_info: bool = False,
-        force_reset: bool = True,
-        **kwargs: Any,
-    ) -> SelfTD3:
-        """Load a model that this class or SB3's TD3 saved; see SB3's `BaseAlgorithm.load`.
-
-        :param path: the zip file
-        :param env: the environment to go on with; None for prediction only
-        :param device: where the networks live
-        :param custom_objects: replacements for objects in the file
-        :param print_system_info: print the versions that the file was saved with
-        :param force_reset: reset the environment before training
-        :param kwargs: arguments to change
-        """
-        check_is_td3(path)
-        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
-
-    def set_parameters(
-        self,
-        load_path_or_dict: str | TensorDict,
-        exact_match: bool = True,
-        device: th.device | str = "auto",
-    ) -> None:
-        """Set weights and optimizer states; those of SB3's TD3 are converted to our parameter groups.
-
-        :param load_path_or_dict: a saved model, or what ``get_parameters`` returns
-        :param exact_match: every object and every tensor must be given
-        :param device: where to load the tensors of a file
-        """
-        if isinstance(load_path_or_dict, dict):
-            parameters: dict[str, Any] = dict(load_path_or_dict)
-        else:
-            _, parameters, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
-        for name, module in (("actor.optimizer", self.actor), ("critic.optimizer", self.critic)):
-            if name in parameters:
-                parameters[name] = regroup_state(parameters[name], module, module.optimizer)
-        super().set_parameters(parameters, exact_match, device)
 
     def _excluded_save_params(self) -> list[str]:
         # Tensors, and what _setup_model() derives from the arguments

@@ -15,6 +15,7 @@ from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_carla.command_line import CommandError
@@ -155,7 +156,8 @@ class RunManager(ExperimentManager):
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """Keep the environments in mind: rl_zoo3 closes only the one for training, and that only after a training."""
         env = super().create_envs(n_envs, eval_env, no_log)
-        (self._eval_envs if eval_env else self._training_envs).append(env)
+        if not self.optimize_hyperparameters:  # whose trials close theirs, and should not stay in memory
+            (self._eval_envs if eval_env else self._training_envs).append(env)
         return env
 
     def setup_experiment(self) -> Any:
@@ -188,6 +190,9 @@ class RunManager(ExperimentManager):
             self._failure = f"The training broke off after {model.num_timesteps} steps: {error}"
         finally:
             _close(self._eval_envs)
+        # SB3 writes its log every few episodes and drops the rest, which is the part that shows why a run was stopped.
+        if callbacks.started and isinstance(model, OffPolicyAlgorithm) and model.logger.name_to_value:
+            model.dump_logs()
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """Save the model and note what there is."""

@@ -47,7 +47,7 @@ def test_lateral_deviation_is_positive_to_the_right(graph: LaneGraph) -> None:
 
 def test_the_point_ahead_lies_that_far_along_the_lane(graph: LaneGraph) -> None:
     lane = max((lane for lane in graph.lanes.values() if not lane.is_junction), key=lambda lane: lane.length)
-    x, y = lane.point_at(0.5)
+    x, y = lane.point_at(lane.length / 3)
     tracker = LaneTracker(graph, x, y, lane.locate(x, y).yaw_deg)
     tracker.update(x, y)
     ahead = tracker.lane.locate(*tracker.ahead(5.0))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sb3_stability import AbsoluteLimit, FeasibleBound, Finite, Range
 from sb3_stability.detectors import NOTHING
@@ -80,6 +80,7 @@ def test_the_first_value_counts_as_the_initial_one_unless_told():
     assert math.isnan(detector.initial_scale)
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=30), numbers, numbers, st.floats(1e-3, 1e3), st.floats(0.0, 0.999))
 def test_rescaling_a_task_changes_no_verdict(values, low, high, scale, gamma):
     low, high = min(low, high), max(low, high)
@@ -93,6 +94,7 @@ def test_rescaling_a_task_changes_no_verdict(values, low, high, scale, gamma):
     assert verdicts[0] == verdicts[1]
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, max_size=30), numbers, numbers)
 def test_turning_the_sign_of_a_task_changes_no_verdict(values, low, high):
     low, high = min(low, high), max(low, high)
@@ -101,6 +103,7 @@ def test_turning_the_sign_of_a_task_changes_no_verdict(values, low, high):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=50), st.floats(0.0, 0.995), st.floats(0.01, 100.0))
 def test_no_true_return_ever_fires(shares, gamma, reward):
     """Values anywhere between the worst and the best return that rewards in [-reward, reward] allow."""
@@ -110,6 +113,7 @@ def test_no_true_return_ever_fires(shares, gamma, reward):
     assert fed(detector, [best * (2.0 * share - 1.0) for share in shares], rewards=Range(-reward, reward)) == []
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.lists(st.floats(-10.0, 10.0), min_size=1, max_size=50), st.floats(0.0, 1e-6))
 def test_below_the_floor_nothing_fires_however_small_the_rewards(initial, shares, reward):
     detector = FeasibleBound(gamma=0.9)
@@ -117,6 +121,7 @@ def test_below_the_floor_nothing_fires_however_small_the_rewards(initial, shares
     assert fed(detector, [initial * share for share in shares], rewards=Range(-reward, reward)) == []
 
 
+@settings(deadline=None)
 @given(st.floats(1.01, 3.0), st.floats(0.5, 0.99))
 def test_any_exponential_growth_fires_before_a_hundred_times_the_bound(growth, gamma):
     feasible = 1.0 / (1.0 - gamma)
@@ -141,11 +146,13 @@ def test_a_number_that_is_not_finite_fires_at_once(value):
     assert str(alarm) == f"{value:g} since update 3: not a finite number"
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, max_size=20))
 def test_finite_numbers_never_fire(values):
     assert fed(Finite(), values) == []
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=20))
 def test_a_range_includes_what_it_was_given_and_no_more(values):
     grown = NOTHING.including(*values[:5], math.nan, math.inf).including(*values[5:])

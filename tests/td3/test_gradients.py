@@ -149,6 +149,15 @@ def test_an_update_with_a_bad_gradient_changes_no_weight_and_training_goes_on() 
     assert model.last_update.finite
 
 
+def test_a_bad_batch_leaves_no_trace_in_the_mpg_target() -> None:
+    bad = batch()._replace(next_observations=th.full((8, 4, 42, 42), th.nan))
+    model = make_model(batch(), bad, batch(), target="mpg")
+    for finite in (True, False, True):
+        model.train(gradient_steps=1, batch_size=8)
+        assert model.last_update is not None
+        assert model.last_update.finite == finite
+
+
 def test_too_many_bad_gradients_in_a_row_end_the_training_with_the_reason() -> None:
     model = make_model(batch(rewards=np.inf), max_nonfinite_updates=3)
     model.train(gradient_steps=2, batch_size=8)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from pixels import DictEnv, PixelEnv
 from torch import nn
 
@@ -113,6 +114,14 @@ def test_image_policies_have_slower_actors_unless_a_rate_is_given() -> None:
     assert rates(make_model(learning_rates={"actor_cnn": 1e-5})) == {**defaults, "actor_cnn": 1e-5}
     assert rates(make_model(learning_rate=7e-4)) == dict.fromkeys(PARTS, 7e-4)
     assert set(rates(make_model("MlpPolicy")).values()) == {1e-3}
+
+
+def test_a_dict_of_vectors_has_the_rates_and_layers_of_sb3() -> None:
+    env = DictEnv()
+    env.observation_space = spaces.Dict(state=env.observation_space["state"])
+    model = TD3("MultiInputPolicy", env, buffer_size=10, device="cpu")
+    assert set(rates(model).values()) == {1e-3}
+    assert model.policy.net_arch == [400, 300]
 
 
 def test_a_part_without_a_rate_of_its_own_follows_a_replaced_schedule() -> None:

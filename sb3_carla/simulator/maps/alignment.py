@@ -5,6 +5,7 @@ Frame of reference: OpenDRIVE's, right-handed, x east, y north, headings in radi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,7 +38,7 @@ class Pose(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One OpenDRIVE geometry: curvature [1/m] changes linearly from ``curvature`` to ``end_curvature`` over ``length``."""
+    """One OpenDRIVE geometry: the curvature [1/m] changes linearly from its start to its end."""
 
     start: Pose
     length: float
@@ -119,7 +120,7 @@ def course(start: Point, corners: Sequence[Corner], end: Point) -> list[Piece]:
     roundings = [_rounding(corner, _turn(points[i], points[i + 1], points[i + 2])) for i, corner in enumerate(corners)]
     parts: list[tuple[float, float, float]] = []
     used = 0.0
-    for i, (a, b) in enumerate(zip(points, points[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(points)):
         ahead, rounding = roundings[i] if i < len(roundings) else (0.0, [])
         straight = math.dist(a, b) - used - ahead
         if straight < 0:

@@ -1,7 +1,7 @@
 """Roads and junctions, and their OpenDRIVE text (ASAM OpenDRIVE 1.4, the subset that carla.Map reads).
 
-A town is a graph: junctions are nodes, roads are edges with a course between them. Each junction shortens the roads that
-meet there and gets one connecting road per turn that a lane may take. Traffic keeps to the right.
+A town is a graph: junctions are nodes, roads are edges with a course between them. Each junction shortens the roads
+that meet there and gets one connecting road per turn that a lane may take. Traffic keeps to the right.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Town:
         return arms
 
     def turns(self, name: str) -> list[Turn]:
-        """Every way through a junction: right from the outermost lane, left from the innermost, straight lane by lane."""
+        """Every way through a junction: right from the outermost lane, left from the innermost, straight in lane."""
         arms = self._arms[name]
         turns = []
         for i, source in enumerate(arms):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sb3_carla.simulator.actors import Actor, SolidActor, Vehicle, Walker
+from sb3_carla.simulator.actors import Actor, SolidActor
 from sb3_carla.simulator.geometry import Transform
 from sb3_carla.simulator.methods.table import Refused, method
+from sb3_carla.simulator.road_users import Vehicle, Walker
 from sb3_carla.simulator.wire.values import (
     ActorDescription,
     Vector,
@@ -57,7 +58,13 @@ def spawn_actor(service: Service, client: Client, description: ActorDescription,
 
 @method("spawn_actor_with_parent", read_description, read_transform, read_int, read_anything, read_anything)
 def spawn_actor_with_parent(
-    service: Service, client: Client, description: ActorDescription, pose: Transform, parent: int, kind: Any, socket: Any
+    service: Service,
+    client: Client,
+    description: ActorDescription,
+    pose: Transform,
+    parent: int,
+    kind: Any,
+    socket: Any,
 ) -> tuple[Any, ...]:
     """Make an actor mounted on another; all kinds of attachment are rigid here."""
     return spawn(service, description, pose, parent).record()

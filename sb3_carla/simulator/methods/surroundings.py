@@ -82,7 +82,11 @@ def _not_simulated(names: str, what: str, *, void: bool) -> None:
         enter(one)
 
 
-_not_simulated("start_recorder show_recorder_file_info show_recorder_collisions show_recorder_actors_blocked", "recorder", void=False)
+_not_simulated(
+    "start_recorder show_recorder_file_info show_recorder_collisions show_recorder_actors_blocked",
+    "recorder",
+    void=False,
+)
 _not_simulated("replay_file", "replayer", void=False)
 _not_simulated(
     "stop_recorder stop_replayer set_replayer_time_factor set_replayer_ignore_hero set_replayer_ignore_spectator",
@@ -91,7 +95,11 @@ _not_simulated(
 )
 _not_simulated("enable_gbuffers enable_sensor_for_ros disable_sensor_for_ros", "G-buffers or ROS", void=True)
 _not_simulated("is_gbuffer_enabled is_sensor_enabled_for_ros", "G-buffers or ROS", void=False)
-_not_simulated("enable_carsim use_carsim_road enable_chrono_physics restore_physx_physics", "other physics engine", void=True)
+_not_simulated(
+    "enable_carsim use_carsim_road enable_chrono_physics restore_physx_physics", "other physics engine", void=True
+)
 _not_simulated("apply_color_texture_to_objects apply_float_color_texture_to_objects", "textures", void=True)
 _not_simulated("send", "V2X radio", void=True)
-_not_simulated("get_bones_transform get_actor_bone_world_transforms get_actor_bone_relative_transforms", "skeletons", void=False)
+_not_simulated(
+    "get_bones_transform get_actor_bone_world_transforms get_actor_bone_relative_transforms", "skeletons", void=False
+)

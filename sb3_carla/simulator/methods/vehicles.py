@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sb3_carla.simulator.actors import Vehicle, Walker
 from sb3_carla.simulator.drivetrain import GRAVITY, PhysicsControl, read_physics
 from sb3_carla.simulator.methods.actors import find
 from sb3_carla.simulator.methods.table import Refused, method
+from sb3_carla.simulator.road_users import Vehicle, Walker
 from sb3_carla.simulator.wire.values import (
     AckermannControl,
     Vector,
@@ -59,7 +59,9 @@ def apply_control_to_vehicle(service: Service, client: Client, actor_id: int, co
 
 
 @method("apply_ackermann_control_to_vehicle", read_int, read_ackermann, void=True)
-def apply_ackermann_control_to_vehicle(service: Service, client: Client, actor_id: int, control: AckermannControl) -> None:
+def apply_ackermann_control_to_vehicle(
+    service: Service, client: Client, actor_id: int, control: AckermannControl
+) -> None:
     """Drive towards a speed and a steering angle."""
     motion = vehicle(service, actor_id).motion
     motion.ackermann, motion.resting = control, False

@@ -29,6 +29,7 @@ class Request(NamedTuple):
     msgid: int
     method: str
     params: list[Any]
+    awaited: bool = True  # whether the client waits for the reply
 
 
 class RequestDecoder:
@@ -39,7 +40,7 @@ class RequestDecoder:
     >>> decoder.feed(data[:5])
     []
     >>> decoder.feed(data[5:])
-    [Request(msgid=7, method='get_actors_by_id', params=[[1, 2]])]
+    [Request(msgid=7, method='get_actors_by_id', params=[[1, 2]], awaited=True)]
     """
 
     def __init__(self) -> None:
@@ -78,11 +79,18 @@ def _request(message: Any) -> Request | None:
     if message[0] == _NOTIFICATION and len(message) == 3:
         return None
     if len(message) != 4 or message[0] != _REQUEST:
-        raise ProtocolError(f"a request is [0, id, method, params], not an array of {len(message)} with kind {message[0]!r:.20}")
+        raise ProtocolError(
+            f"a request is [0, id, method, params], not an array of {len(message)} with kind {message[0]!r:.20}"
+        )
     _, msgid, method, params = message
-    if not isinstance(msgid, int) or not 0 <= msgid < 2**32 or not isinstance(method, str) or not isinstance(params, list):
+    if (
+        not isinstance(msgid, int)
+        or not 0 <= msgid < 2**32
+        or not isinstance(method, str)
+        or not isinstance(params, list)
+    ):
         raise ProtocolError("a request needs a 32 bit id, a method name and an array of parameters")
-    return Request(msgid, method, params[1:])
+    return Request(msgid, method, params[1:], not (params and params[0] == [True]))
 
 
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack

@@ -1,4 +1,4 @@
-"""Algorithms with one planted fault each, and a camera-like env small enough to train on in a test."""
+"""Small models that train in a second, healthy ones and ones with a planted fault each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3 import TD3
+from sb3_contrib import TQC, CrossQ
+from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnNonFinite, StopTrainingOnQValueExplosion
+from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch.nn import functional as F
 
@@ -95,3 +97,43 @@ class BrokenTD3(TD3):
         if self._n_updates >= 50:
             with th.no_grad():
                 next(self.critic.parameters()).view(-1)[0] = float("nan")
+
+
+ALGORITHMS = [TD3, DDPG, SAC, TQC, CrossQ]
+
+
+def small(algorithm, env="Pendulum-v1", **arguments):
+    arguments = {
+        "learning_starts": 50,
+        "seed": 0,
+        "batch_size": 64,
+        "policy_kwargs": {"net_arch": [32, 32]},
+        **arguments,
+    }
+    return algorithm("MlpPolicy", env, **arguments)
+
+
+def camera_model(algorithm, **arguments):
+    policy_kwargs = {"net_arch": [64, 64], "features_extractor_class": SmallCNN}
+    return algorithm(
+        "CnnPolicy",
+        NoiseFrames(),
+        learning_starts=200,
+        seed=0,
+        batch_size=32,
+        buffer_size=2000,
+        policy_kwargs=policy_kwargs,
+        **arguments,
+    )
+
+
+def all_three(**arguments):
+    return [
+        StopTrainingOnQValueExplosion(**arguments),
+        StopTrainingOnActorLossExplosion(**arguments),
+        StopTrainingOnNonFinite(**arguments),
+    ]
+
+
+def triggered(callbacks):
+    return [type(callback).__name__ for callback in callbacks if callback.triggered]

@@ -1,0 +1,156 @@
+"""The server as a process: how it starts, how it ends, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from plain_client import RawClient
+
+from sb3_carla.simulator import EmbeddedServer, ServerError
+
+
+def ended(pid, within=10.0):
+    """Whether a process that is not our child has ended."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_with_block_starts_a_server_and_ends_it():
+    with EmbeddedServer("Town_Curves") as server:
+        pid = server.pid
+        assert server.is_alive()
+        assert RawClient(server.port).call("get_map_info")[0] == "Carla/Maps/Town_Curves"
+    assert not server.is_alive()
+    assert server.pid is None
+    assert ended(pid)
+
+
+def test_a_server_can_be_started_again_after_it_was_killed():
+    server = EmbeddedServer("Town_Curves").start()
+    os.kill(server.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5.0
+    while server.is_alive():
+        assert time.monotonic() < deadline
+    with server:
+        assert server.is_alive()
+        assert RawClient(server.port).call("version") == "0.9.16"
+
+
+def test_stopping_twice_is_no_error():
+    server = EmbeddedServer("Town_Curves").start()
+    server.stop()
+    server.stop()
+    assert not server.is_alive()
+
+
+def test_a_port_in_use_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=rf"Port {port} .*Choose another port"):
+            EmbeddedServer("Town_Curves", port=port).start()
+
+
+def test_an_unknown_town_is_named_with_those_that_exist():
+    with pytest.raises(ServerError, match=r"Atlantis.*Town_Blocks"):
+        EmbeddedServer("Atlantis").start()
+
+
+def test_a_missing_map_file_is_named(tmp_path):
+    with pytest.raises(ServerError, match=r"nowhere\.xodr"):
+        EmbeddedServer(str(tmp_path / "nowhere.xodr")).start()
+
+
+@pytest.mark.parametrize("content", ["", "hello", "<html></html>", "<OpenDRIVE></OpenDRIVE>"])
+def test_a_file_that_is_no_opendrive_map_is_refused(tmp_path, content):
+    path = tmp_path / "bad.xodr"
+    path.write_text(content)
+    with pytest.raises(ServerError):
+        EmbeddedServer(str(path)).start()
+
+
+def test_a_users_map_file_is_served_under_its_name(tmp_path):
+    from sb3_carla.simulator.roads import RoadMap
+
+    path = tmp_path / "My Town.xodr"
+    path.write_text(RoadMap.load("Town_Curves").opendrive)
+    with EmbeddedServer(str(path)) as server:
+        client = RawClient(server.port)
+        assert client.call("get_map_info")[0] == "Carla/Maps/My Town"
+        assert client.call("get_available_maps")[0] == "/Game/Carla/Maps/My Town"
+        client.call("load_new_episode", "My Town", True, 65535)
+
+
+def test_a_start_that_takes_too_long_is_ended():
+    server = EmbeddedServer("Town_Blocks", timeout=0.01)
+    with pytest.raises(ServerError, match="did not start within"):
+        server.start()
+    assert not server.is_alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_cleanly(number):
+    server = EmbeddedServer("Town_Curves").start()
+    client = RawClient(server.port)
+    client.settle()
+    process = server._process
+    os.kill(server.pid, number)
+    assert process.wait(5.0) == 0
+    server.stop()
+
+
+def test_the_server_ends_when_the_process_that_started_it_is_killed():
+    code = (
+        "import time; from sb3_carla.simulator import EmbeddedServer; s = EmbeddedServer('Town_Curves').start();"
+        "print(s.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert ended(pid)
+
+
+def test_a_dead_server_shows_the_end_of_its_log():
+    with EmbeddedServer("Town_Curves", log_level="info") as server:
+        assert "loading map Town_Curves" in server.last_log_lines()
+
+
+def test_the_log_goes_to_a_file_when_asked(tmp_path):
+    path = tmp_path / "server.log"
+    with EmbeddedServer("Town_Curves", log_level="info", log_file=path):
+        pass
+    assert "loading map Town_Curves" in path.read_text()
+
+
+def test_the_module_prints_one_line_of_json_and_status_2_when_it_cannot_start():
+    command = [sys.executable, "-m", "sb3_carla.simulator.server", "--map", "Atlantis", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    (line,) = done.stdout.splitlines()
+    assert "Atlantis" in line
+
+
+def test_the_server_process_imports_neither_torch_nor_stable_baselines():
+    code = (
+        "import sys, sb3_carla.simulator.server, sb3_carla.simulator.loop;"
+        "print([m for m in ('torch', 'stable_baselines3', 'rl_zoo3') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
