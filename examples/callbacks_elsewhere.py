@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnQValueExplosion
 from stable_baselines3 import SAC
+
+from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnQValueExplosion
 
 
 def main(steps: int) -> None:

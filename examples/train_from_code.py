@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnQValueExplosion
-
 from sb3_carla import TD3, CarlaEnv
+from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnQValueExplosion
 
 
 def main(steps: int) -> None:

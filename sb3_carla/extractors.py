@@ -279,11 +279,11 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
     """Dict observations: each image through its own image extractor, everything else flattened; then all concatenated.
 
     >>> image, state = spaces.Box(0, 255, (4, 84, 84), "uint8"), spaces.Box(-1, 1, (7,), "float32")
-    >>> ImageAndStateExtractor(spaces.Dict(image=image, state=state), features_dim=50).features_dim
+    >>> ImageAndStateExtractor(spaces.Dict(image=image, state=state), cnn_output_dim=50).features_dim
     57
 
     :param observation_space: a Dict of images (as `ImageExtractor` takes them) and vectors
-    :param features_dim: features of each image
+    :param cnn_output_dim: features of each image, named as in SB3's CombinedExtractor
     :param trunk: what follows the convolutions, one of `TRUNKS`
     :param normalized_image: the images arrive in [-1, 1]: every entry with three dimensions is then an image
     :param image_extractor: the class that reads the images
@@ -292,7 +292,7 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
     def __init__(
         self,
         observation_space: spaces.Dict,
-        features_dim: int = 512,
+        cnn_output_dim: int = 512,
         trunk: str = "leaky_relu",
         normalized_image: bool = False,
         image_extractor: type[ImageExtractor] = NatureCNN,
@@ -307,9 +307,9 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
         for key, space in observation_space.spaces.items():
             if is_image_space(space, normalized_image=normalized_image):
                 extractors[key] = image_extractor(
-                    space, features_dim=features_dim, trunk=trunk, normalized_image=normalized_image
+                    space, features_dim=cnn_output_dim, trunk=trunk, normalized_image=normalized_image
                 )
-                total += features_dim
+                total += cnn_output_dim
             else:
                 extractors[key] = nn.Flatten()
                 total += get_flattened_obs_dim(space)

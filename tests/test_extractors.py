@@ -113,7 +113,7 @@ def test_every_trunk_is_the_linear_layer_and_what_its_name_says(extractor: type[
 
 def test_dict_observations_join_image_features_and_the_vector() -> None:
     space = spaces.Dict(image=image_space(), state=spaces.Box(-1, 1, (7,), np.float32))
-    extractor = ImageAndStateExtractor(space, features_dim=50, trunk="layernorm_tanh")
+    extractor = ImageAndStateExtractor(space, cnn_output_dim=50, trunk="layernorm_tanh")
     observations = {"image": images(image_space()), "state": th.rand(2, 7)}
     features = extractor(observations)
     assert features.shape == (2, extractor.features_dim) == (2, 57)

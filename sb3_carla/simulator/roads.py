@@ -13,9 +13,11 @@ from sb3_carla.simulator.geometry import Transform
 from sb3_carla.simulator.lanes import Lane, Mark, arc_length, lanes_of
 from sb3_carla.simulator.opendrive import MapError, read_roads
 from sb3_carla.simulator.raster import RoadRaster
+from sb3_carla.simulator.trial import try_map
 
 __all__ = ["Lane", "MapError", "Mark", "RoadMap", "built_in_maps"]
 
+_LARGEST = 12_000.0  # extent of a map along x and y [m]
 _SPAWN_EVERY = 20.0  # [m] along a lane
 _SPAWN_CLEAR = 7.0  # distance from either end of a lane [m]
 _SPAWN_HEIGHT = 0.3  # above the lane [m], as in CARLA's towns
@@ -39,10 +41,11 @@ class RoadMap:
 
     :param name: short name of the town
     :param opendrive: the OpenDRIVE text
+    :param tried: the map is known to be good; others are first tried in a process of their own
     :raise MapError: when it is not a usable OpenDRIVE map, or the carla wheel that reads it is not there
     """
 
-    def __init__(self, name: str, opendrive: str) -> None:
+    def __init__(self, name: str, opendrive: str, *, tried: bool = False) -> None:
         entries = read_roads(opendrive)
         try:
             import carla
@@ -51,15 +54,18 @@ class RoadMap:
                 f"Maps are read with the carla wheel, which cannot be imported here ({error}). "
                 "Install it with 'pip install carla==0.9.16' (Linux x86-64 or Windows, Python 3.10 to 3.12)."
             ) from error
-        try:
-            self._map = carla.Map(name, opendrive)
-        except RuntimeError as error:
-            raise MapError(f"The carla client cannot read map {name!r}: {error}. Check the file's roads.") from error
+        if not tried:
+            try_map(name, opendrive)
         self.name = name
         self.opendrive = opendrive
-        self.lanes = [lane for entry in entries for lane in lanes_of(self._map, entry)]
+        try:
+            self._map = carla.Map(name, opendrive)
+            self.lanes = [lane for entry in entries for lane in lanes_of(self._map, entry)]
+        except (RuntimeError, IndexError, MemoryError) as error:  # whatever the wheel makes of C++ exceptions
+            raise MapError(f"The carla client cannot read map {name!r}: {error}. Check the file's roads.") from error
         if not any(lane.kind == "driving" for lane in self.lanes):
             raise MapError(f"No driving lane of map {name!r} has any length. Check the file's lane sections.")
+        _check_extent(name, self.lanes)
         self._raster = RoadRaster(self.lanes, {entry.id: entry.speeds for entry in entries})
 
     @classmethod
@@ -73,6 +79,7 @@ class RoadMap:
             path = Path(map)
         elif (name := map.rsplit("/", 1)[-1]) in built_in_maps():
             path = _map_folder() / f"{name}.xodr"
+            return cls(name, path.read_text(encoding="utf-8"), tried=True)
         else:
             raise MapError(
                 f"There is no town {map!r}. Use one of {', '.join(built_in_maps())}, or a .xodr file's path."
@@ -132,3 +139,13 @@ class RoadMap:
     def speed_limit_kmh(self, x: float, y: float) -> float:
         """The speed limit on the nearest driving lane; 30 where the map is silent, never 0."""
         return self._raster.limit(x, y)
+
+
+def _check_extent(name: str, lanes: list[Lane]) -> None:
+    edges = np.concatenate([part[:, :2] for lane in lanes for part in (lane.inner, lane.outer)])
+    extent = float(np.ptp(edges, axis=0).max())
+    if not extent <= _LARGEST:  # also when it is not a number
+        raise MapError(
+            f"Map {name!r} spans {extent / 1000:.0f} km, and at most {_LARGEST / 1000:.0f} km are possible. "
+            "Cut it, or correct the place of its roads."
+        )

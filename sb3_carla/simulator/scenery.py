@@ -23,7 +23,8 @@ CLEARANCE = 1.0  # free space between scenery and any road surface [m]
 MOST_BODIES = 3000  # a larger town gets its scenery less densely
 
 _BUILDING, _POLE, _VEGETATION = 3, 6, 9  # CARLA's semantic labels
-_RESOLUTION = 0.5  # of the plan of what is taken [m]
+_FINEST = 0.5  # metres per pixel of the plan of what is taken
+_MOST_PIXELS = 50_000_000  # of that plan; a vast map is planned more coarsely
 _MARGIN = 40.0  # of the plan around the lanes [m]
 _LAMP_EVERY = 32.0  # [m]
 _BODIES_PER_METRE = 0.16  # of roadside, about
@@ -94,14 +95,15 @@ class _Builder:
         x_min, y_min, x_max, y_max = roads.bounds
         self._origin = np.array([x_min - _MARGIN, y_min - _MARGIN])
         size = np.array([x_max + _MARGIN, y_max + _MARGIN]) - self._origin
-        columns, rows = np.ceil(size / _RESOLUTION).astype(int)
+        self._resolution = max(_FINEST, math.sqrt(float(size.prod()) / _MOST_PIXELS))
+        columns, rows = np.ceil(size / self._resolution).astype(int)
         self._taken = np.zeros((rows, columns), np.uint8)
         for lane in roads.lanes:
             if lane.kind != "none":
                 outline = np.concatenate([lane.inner, lane.outer[::-1]])[:, :2]
                 cv2.fillPoly(self._taken, [self._pixels(outline)], 1)
         # Half a pixel of rounding on either side is added to the clearance.
-        reach = math.ceil(CLEARANCE / _RESOLUTION + 1)
+        reach = math.ceil(CLEARANCE / self._resolution + 1)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         self._taken = np.asarray(cv2.dilate(self._taken, disc), np.uint8)
 
@@ -159,7 +161,7 @@ class _Builder:
         return True
 
     def _pixels(self, points: Floats) -> npt.NDArray[np.int32]:
-        return np.asarray(np.rint((points - self._origin) / _RESOLUTION), np.int32)
+        return np.asarray(np.rint((points - self._origin) / self._resolution), np.int32)
 
 
 def _rectangle(x: float, y: float, half_length: float, half_width: float, yaw: float) -> Floats:

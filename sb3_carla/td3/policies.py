@@ -149,6 +149,7 @@ class MultiInputPolicy(ImagePolicy):
     """`ImagePolicy` with `ImageAndStateExtractor`, for Dict observations."""
 
     default_extractor_class = ImageAndStateExtractor
+    default_extractor_kwargs: ClassVar[Mapping[str, Any]] = {"cnn_output_dim": 50, "trunk": "layernorm_tanh"}
 
 
 def extractor_class(policy_class: type[Any], policy_kwargs: Mapping[str, Any]) -> type[Any] | None:

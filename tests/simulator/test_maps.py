@@ -79,17 +79,19 @@ def test_every_lane_can_be_reached_from_every_other(road_map: Any) -> None:
 
 
 def test_no_lane_has_a_kink_or_a_gap(road_map: Any) -> None:
-    for waypoint in road_map.generate_waypoints(1.0):
+    for waypoint in road_map.generate_waypoints(2.0):
         for following in waypoint.next(0.2):
             bend = math.remainder(following.transform.rotation.yaw - waypoint.transform.rotation.yaw, 360)
             assert abs(bend) < 2.0
-            assert following.transform.location.distance(waypoint.transform.location) == pytest.approx(0.2, abs=0.03)
+            assert following.transform.location.distance(waypoint.transform.location) == pytest.approx(
+                0.2, abs=0.05
+            )  # outside of bends
 
 
 @pytest.mark.parametrize(("in_junction", "smallest"), [(True, 8.0), (False, 18.0)])
 def test_bends_are_wide_enough_to_drive(road_map: Any, in_junction: bool, smallest: float) -> None:
     radii = []
-    for waypoint in road_map.generate_waypoints(1.0):
+    for waypoint in road_map.generate_waypoints(2.0):
         for following in waypoint.next(0.5):
             bend = abs(math.remainder(following.transform.rotation.yaw - waypoint.transform.rotation.yaw, 360))
             if bend > 0.1 and waypoint.is_junction == following.is_junction == in_junction:

@@ -20,7 +20,9 @@ def blocks() -> RoadMap:
     return RoadMap.load("Town_Blocks")
 
 
-def straight(length: float = 100.0, *, road_id: int = 0, y: float = 0.0, heading: float = 0.0, elevation: str = "") -> str:
+def straight(
+    length: float = 100.0, *, road_id: int = 0, y: float = 0.0, heading: float = 0.0, elevation: str = ""
+) -> str:
     """One straight road with a lane per direction, as OpenDRIVE text."""
     elevation = elevation or '<elevation s="0" a="0" b="0" c="0" d="0"/>'
     lanes = "".join(
@@ -99,7 +101,9 @@ def test_where_the_map_is_silent_the_limit_is_30() -> None:
 
 @pytest.mark.parametrize(("unit", "limit"), [('unit="mph"', 40 * 1.609344), ('unit="km/h"', 40.0), ("", 144.0)])
 def test_limits_are_converted_from_their_unit(unit: str, limit: float) -> None:
-    text = opendrive(straight()).replace("<planView>", f'<type s="0" type="town"><speed max="40" {unit}/></type><planView>')
+    text = opendrive(straight()).replace(
+        "<planView>", f'<type s="0" type="town"><speed max="40" {unit}/></type><planView>'
+    )
     assert RoadMap("x", text).speed_limit_kmh(3, 1) == pytest.approx(limit, abs=1e-4)
 
 

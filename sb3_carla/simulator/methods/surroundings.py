@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import math
+from typing import TYPE_CHECKING, Any
 
+from sb3_carla.simulator.collision import Box, first_on_ray
 from sb3_carla.simulator.methods.table import Refused, method
 from sb3_carla.simulator.wire.values import Vector, read_anything, read_float, read_vector
 
 if TYPE_CHECKING:
     from sb3_carla.simulator.service import Client, Service
 
-_ROAD_LABEL: Final = 1
+_ROAD_LABEL, _ANY_LABEL = 1, 255  # semantic labels
 
 
 def _constant(name: str, arguments: int, value: Any) -> None:
@@ -29,11 +31,9 @@ def _ignored(name: str, arguments: int) -> None:
         return None
 
 
-# No street lights; the static objects are scenery, not level assets; no navigation mesh.
+# No street lights, no level assets, no navigation mesh.
 _constant("query_lights_state", 1, [])
-_constant("get_environment_objects", 1, [])
 _constant("get_names_of_all_objects", 0, [])
-_constant("cast_ray", 2, [])
 _constant("get_navigation_mesh", 0, b"")
 
 for _name, _arguments in (
@@ -50,13 +50,53 @@ for _name, _arguments in (
     _ignored(_name, _arguments)
 
 
+def _scenery(service: Service, label: Any) -> list[tuple[int, Vector, Vector, Vector, int]]:
+    """Row, centre, half sizes, rotation and label of the scenery's boxes with a label, 255 for all."""
+    bodies = service.world.town.bodies
+    columns = (bodies[name].tolist() for name in ("centre", "extent", "rotation", "tag"))
+    return [(row, *one) for row, one in enumerate(zip(*columns, strict=True)) if label in (_ANY_LABEL, one[3])]
+
+
 @method("get_all_level_BBs", read_anything)
 def get_all_level_boxes(service: Service, client: Client, label: Any) -> list[Any]:
-    """Boxes of the scenery with a semantic label, 255 for all."""
-    bodies = service.world.town.bodies
-    chosen = bodies if label == 255 else bodies[bodies["tag"] == label]
-    rows = zip(chosen["centre"].tolist(), chosen["extent"].tolist(), chosen["rotation"].tolist(), strict=True)
-    return [(centre, extent, rotation, 0) for centre, extent, rotation in rows]
+    """Boxes of the scenery with a semantic label."""
+    return [(centre, extent, rotation, 0) for _, centre, extent, rotation, _ in _scenery(service, label)]
+
+
+@method("get_environment_objects", read_anything)
+def get_environment_objects(service: Service, client: Client, label: Any) -> list[Any]:
+    """The scenery with a semantic label as objects; they cannot be switched off."""
+    return [
+        ((centre, rotation), (centre, extent, rotation, 0), row + 1, f"Scenery_{row + 1}", tag)
+        for row, centre, extent, rotation, tag in _scenery(service, label)
+    ]
+
+
+@method("cast_ray", read_vector, read_vector)
+def cast_ray(service: Service, client: Client, start: Vector, end: Vector) -> list[Any]:
+    """What a ray from one point to another meets, the nearest first: a point and a semantic label each."""
+    world = service.world
+    reach = math.dist(start, end)
+    if reach == 0.0:
+        return []
+    ahead = ((end[0] - start[0]) / reach, (end[1] - start[1]) / reach, (end[2] - start[2]) / reach)
+    half = 0.5 * max(abs(end[0] - start[0]), abs(end[1] - start[1])) + 1.0
+    around = Box(None, half, half)
+    around.place(0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]), -math.inf, math.inf, 0.0)
+    met: list[tuple[float, int]] = []
+    for box, tag in (
+        *((one, int(world.town.bodies[one.owner]["tag"])) for one in world.town.scenery.within(around)),
+        *((solid.box, solid.tag) for solid in world.solids),
+    ):
+        found = first_on_ray((box,), start, ahead, reach, 0.0)
+        if found is not None:
+            met.append((found[0], tag))
+    hit, (ground, label) = project_point(service, client, start, ahead, reach)
+    if hit:
+        met.append((math.dist(start, ground), label))
+    return [
+        ([one + distance * step for one, step in zip(start, ahead, strict=True)], tag) for distance, tag in sorted(met)
+    ]
 
 
 @method("project_point", read_vector, read_vector, read_float)

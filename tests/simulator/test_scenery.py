@@ -1,0 +1,103 @@
+"""Houses, trees and lamp posts: where they stand, and that they always stand there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from sb3_carla.simulator.geometry import BODY
+from sb3_carla.simulator.roads import RoadMap, built_in_maps
+from sb3_carla.simulator.scenery import CLEARANCE, MOST_BODIES, place_scenery
+
+RESOLUTION = 0.25  # metres per pixel of the plans that these tests draw
+BUILDING, POLE, VEGETATION = 3, 6, 9
+
+
+@pytest.fixture(scope="module", params=built_in_maps())
+def roads(request: pytest.FixtureRequest) -> RoadMap:
+    return RoadMap.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def scenery(roads: RoadMap) -> Any:
+    return place_scenery(roads)
+
+
+def plan_of(roads: RoadMap) -> tuple[Any, Any]:
+    """An empty plan with room around the roads, and where its first pixel is."""
+    x_min, y_min, x_max, y_max = roads.bounds
+    size = np.ceil(np.array([y_max - y_min + 120, x_max - x_min + 120]) / RESOLUTION).astype(int)
+    return np.zeros(size, np.uint8), np.array([x_min - 60, y_min - 60])
+
+
+def footprint(body: Any, origin: Any, shrink: float = 0.0) -> Any:
+    """A body's outline on the plan."""
+    yaw = math.radians(body["rotation"][1])
+    half = np.maximum(body["extent"][:2] - shrink, 0)
+    along, across = (
+        np.array([math.cos(yaw), math.sin(yaw)]) * half[0],
+        np.array([-math.sin(yaw), math.cos(yaw)]) * half[1],
+    )
+    corners = body["centre"][:2] + np.array([along + across, along - across, -along - across, across - along])
+    return np.rint((corners - origin) / RESOLUTION).astype(np.int32)
+
+
+def test_nothing_stands_near_a_road_surface(roads: RoadMap, scenery: Any) -> None:
+    surface, origin = plan_of(roads)
+    for lane in roads.lanes:
+        outline = np.concatenate([lane.inner, lane.outer[::-1]])[:, :2]
+        cv2.fillPoly(surface, [np.rint((outline - origin) / RESOLUTION).astype(np.int32)], 1)
+    distance = cv2.distanceTransform(1 - surface, cv2.DIST_L2, 5) * RESOLUTION
+    for body in scenery:
+        patch = np.zeros_like(surface)
+        cv2.fillConvexPoly(patch, footprint(body, origin), 1)
+        assert distance[patch > 0].min() > CLEARANCE - 1.5 * RESOLUTION
+
+
+def test_nothing_stands_in_anything_else(roads: RoadMap, scenery: Any) -> None:
+    taken, origin = plan_of(roads)
+    for body in scenery:
+        trunk = body["tag"] == VEGETATION and body["extent"][0] < 0.5  # stands in its own crown's shade
+        if not trunk:
+            patch = np.zeros_like(taken)
+            cv2.fillConvexPoly(patch, footprint(body, origin, shrink=0.5), 1)
+            assert not (taken & patch).any()
+            taken |= patch
+
+
+def test_everything_stands_upright_on_the_ground(roads: RoadMap, scenery: Any) -> None:
+    crowns = (scenery["tag"] == VEGETATION) & (scenery["extent"][:, 0] > 0.5)
+    bottom = scenery["centre"][:, 2] - scenery["extent"][:, 2]
+    assert bottom[~crowns] == pytest.approx(0.0)
+    assert (bottom[crowns] >= 1.5).all()
+    assert not scenery["rotation"][:, ::2].any()
+    assert (scenery["id"] == 0).all()
+
+
+def test_a_town_has_houses_trees_and_lamp_posts_of_many_kinds(scenery: Any) -> None:
+    assert scenery.dtype == BODY
+    assert set(scenery["tag"].tolist()) == {BUILDING, POLE, VEGETATION}
+    houses = scenery[scenery["tag"] == BUILDING]
+    assert 80 < len(houses) < len(scenery) <= MOST_BODIES
+    assert len(np.unique(houses["colour"], axis=0)) > 20
+    assert np.ptp(houses["extent"][:, 2]) > 3.0
+
+
+def test_scenery_is_the_same_every_time(roads: RoadMap, scenery: Any) -> None:
+    assert place_scenery(RoadMap.load(roads.name)).tobytes() == scenery.tobytes()
+
+
+def test_the_same_roads_under_another_name_look_different(roads: RoadMap, scenery: Any) -> None:
+    other = place_scenery(RoadMap("Elsewhere", roads.opendrive, tried=True))
+    assert other.tobytes() != scenery.tobytes()
+
+
+def test_on_a_slope_scenery_stands_at_the_height_of_the_road() -> None:
+    text = RoadMap.load("Town_Curves").opendrive.replace('s="0.0" a="0.0"', 's="0.0" a="7.5"')
+    scenery = place_scenery(RoadMap("Plateau", text))
+    houses = scenery[scenery["tag"] == BUILDING]
+    assert houses["centre"][:, 2] - houses["extent"][:, 2] == pytest.approx(7.5, abs=1e-3)
