@@ -36,8 +36,8 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     - Observation: ``Box(0, 255, (4, 84, 84), uint8)``, grayscale, channel first, the oldest frame first; with
       ``observation="dict"`` a ``Dict`` of that as ``image`` and a ``state`` (:mod:`sb3_carla.envs.observation`).
-    - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive, 1 is ``max_steer`` of the full lock), throttle
-      (positive) or brake (negative).
+    - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive) and throttle (positive) or brake (negative);
+      1 and -1 stand for the scenario's ``max_steer`` and ``max_brake``.
     - Reward: the sum of ``info["reward_terms"]``, see :func:`sb3_carla.envs.reward.reward_terms`.
     - Terminated: collision, off road, wrong way, stuck; ``info["termination"]`` says which.
     - Truncated: after ``max_episode_steps``, or when the server or the client process was lost: then

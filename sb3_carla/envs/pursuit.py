@@ -22,12 +22,16 @@ class PursuitDriver:
     :param target_speed: [m/s] on a straight road
     :param wheelbase: [m] of the car; CARLA's Model 3 has about 3 m
     :param max_steer: the scenario's ``max_steer``
+    :param max_brake: the scenario's ``max_brake``
     """
 
-    def __init__(self, target_speed: float = 8.0, wheelbase: float = 3.0, max_steer: float = 0.4) -> None:
+    def __init__(
+        self, target_speed: float = 8.0, wheelbase: float = 3.0, max_steer: float = 0.4, max_brake: float = 0.3
+    ) -> None:
         self.target_speed = target_speed
         self.wheelbase = wheelbase
         self.max_wheel_angle = FULL_LOCK * max_steer
+        self.max_brake = max_brake
 
     def predict(
         self, observation: dict[str, npt.NDArray[Any]], *_: object, **__: object
@@ -45,4 +49,5 @@ class PursuitDriver:
         bends = 2.0 * np.abs(points[:, 1]) / np.maximum((points**2).sum(1), 1.0)
         limit = math.sqrt(LATERAL_ACCELERATION / max(float(bends.max()), 1e-3))
         pedal = 0.5 * (min(self.target_speed, limit) - speed)
-        return float(np.clip(steer, -1.0, 1.0)), float(np.clip(pedal, -1.0, 1.0))
+        pedal = pedal if pedal > 0.0 else pedal / self.max_brake
+        return min(max(steer, -1.0), 1.0), min(max(pedal, -1.0), 1.0)

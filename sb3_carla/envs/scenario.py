@@ -52,6 +52,7 @@ class Scenario:
     # Ego vehicle
     vehicle: str = "vehicle.tesla.model3"
     max_steer: float = 0.4  # share of the full lock that action 1 stands for: full lock turns within the lane's width
+    max_brake: float = 0.3  # share of full braking that action -1 stands for: random actions must get the car to move
     target_speed_kmh: float = 30.0  # [km/h] faster than this (or than the speed limit) earns nothing
     # Observation: the front camera, grayscale, the newest frames stacked
     observation: str = "image"  # or "dict": the image and a state vector, see observation.py
@@ -108,6 +109,7 @@ _RANGES = {
     "fixed_delta_seconds": (0.001, 0.1),  # CARLA's own limit for stable physics
     "target_speed_kmh": (1.0, 200.0),
     "max_steer": (0.01, 1.0),
+    "max_brake": (0.01, 1.0),
     "camera_x": (-50.0, 50.0),
     "camera_z": (0.1, 100.0),
     "camera_pitch_deg": (-90.0, 90.0),
@@ -167,7 +169,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         scenario.name: scenario
         for scenario in (
             Scenario("lane_following"),
-            Scenario("light_traffic", npc_vehicles=20),
+            Scenario("light_traffic", npc_vehicles=20, max_brake=1.0),
         )
     }
 )

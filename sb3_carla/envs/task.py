@@ -92,7 +92,9 @@ class DrivingTask:
         :param pedal: throttle if positive, brake if negative, -1 to 1
         """
         control = carla.VehicleControl(
-            throttle=max(pedal, 0.0), steer=steer * self.scenario.max_steer, brake=max(-pedal, 0.0)
+            throttle=max(pedal, 0.0),
+            steer=steer * self.scenario.max_steer,
+            brake=max(-pedal, 0.0) * self.scenario.max_brake,
         )
         self.ego.apply_control(control)
         metres = 0.0

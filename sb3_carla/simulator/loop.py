@@ -14,6 +14,7 @@ from typing import Final
 from sb3_carla.simulator.service import TICK, Client, Service
 from sb3_carla.simulator.subscribers import Streams, Subscriber
 from sb3_carla.simulator.town import Atlas
+from sb3_carla.simulator.traffic_manager import wake
 from sb3_carla.simulator.wire.rpc import ProtocolError, Request, RequestDecoder
 from sb3_carla.simulator.world import World
 
@@ -24,6 +25,7 @@ _MOST_CONNECTIONS: Final = 900
 _MOST_UNREAD: Final = 16 * 1024 * 1024  # replies that a client has not read, from which we stop reading from it [bytes]
 _FINEST: Final = 1e-3  # the selector's resolution [s]
 _LAZY: Final = 5e-3  # replies that nobody waits for are sent with the next one that is awaited, or after this time [s]
+_WAKINGS_KEPT: Final = 8
 _READABLE, _WRITABLE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -83,6 +85,7 @@ class Loop:
         self._later: deque[tuple[float, Connection, bytes]] = deque()  # replies kept back, with the time they are due
         self._lazy: list[Connection] = []  # with replies that nobody waits for
         self._lazy_since = 0.0
+        self._wakings: deque[socket.socket] = deque()  # kept open until their message was surely read
         self._selector.register(self._rpc, _READABLE, lambda mask: self._accept(self._rpc, self._welcome))
         self._selector.register(
             self._streaming, _READABLE, lambda mask: self._accept(self._streaming, self._welcome_subscriber)
@@ -107,6 +110,8 @@ class Loop:
             self._run_ticks()
             if self._later or self._lazy:
                 self._send_late(idle=not events)
+            if self.service.traffic_managers.next_lost() <= now:
+                self._wake_traffic_managers(now)
             due = self.service.until_free_run(time.monotonic())
             if due is not None and due <= 0.0:
                 self.service.step()
@@ -117,13 +122,15 @@ class Loop:
             self._close(connection)
         for subscriber in tuple(self._subscribers):
             self._dismiss(subscriber)
+        for sock in self._wakings:
+            sock.close()
         self._selector.close()
         self._rpc.close()
         self._streaming.close()
 
     def _pause(self, now: float, latest: float) -> float:
         """How long the selector may sleep [s]."""
-        pause = latest - now
+        pause = min(latest, self.service.traffic_managers.next_lost()) - now
         due = self.service.until_free_run(now)
         if due is not None:
             pause = min(pause, due)
@@ -132,7 +139,7 @@ class Loop:
         if self._later:
             pause = min(pause, self._later[0][0] - now)
         if self._ticks:
-            hold = self._hold(self._ticks[0][2], now)
+            hold = self._hold(self._ticks[0][0], self._ticks[0][2], now)
             if 0.0 < hold < _FINEST:
                 # The selector would round this up to a millisecond, which is a whole tick.
                 time.sleep(hold)
@@ -142,8 +149,8 @@ class Loop:
 
     # Ticks
 
-    def _hold(self, asked: float, now: float) -> float:
-        return max(self.service.hold(asked, now), self.streams.hold(asked, now))
+    def _hold(self, connection: Connection, asked: float, now: float) -> float:
+        return max(self.service.hold(connection.client, asked, now), self.streams.hold(asked, now))
 
     def _run_ticks(self) -> None:
         while self._ticks:
@@ -151,11 +158,23 @@ class Loop:
             if connection.closed:
                 self._ticks.popleft()
                 continue
-            if self._hold(asked, time.monotonic()) > 0.0:
+            if self._hold(connection, asked, time.monotonic()) > 0.0:
                 return
             self._ticks.popleft()
             connection.replies += self.service.answer(connection.client, request)
             self._flush(connection)
+
+    def _wake_traffic_managers(self, now: float) -> None:
+        """Call those again that have missed a tick; only ever at the address that their own client came from."""
+        for lost in self.service.traffic_managers.lost(now):
+            for connection in self._connections:
+                if connection.client.id == lost.connection:
+                    log.info("the traffic manager on port %d missed a tick and is woken", lost.port)
+                    sock = wake(connection.sock.getpeername()[0], lost.port)
+                    if sock is not None:
+                        self._wakings.append(sock)
+        while len(self._wakings) > _WAKINGS_KEPT:
+            self._wakings.popleft().close()
 
     # Rpc connections
 

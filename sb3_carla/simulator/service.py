@@ -94,7 +94,10 @@ class Service:
             return self._refuse(request, f"{name} failed inside the embedded simulator; its log has the details")
         pacing = self.traffic_managers.pacing(client.id)
         if pacing is not None:
-            pacing.called(name, time.monotonic())
+            if name == TICK:
+                pacing.ticked(time.monotonic())
+            else:
+                pacing.called(name, time.monotonic())
         return reply
 
     def delay(self, client: Client) -> float:
@@ -131,9 +134,10 @@ class Service:
 
     # Clock
 
-    def hold(self, asked: float, now: float) -> float:
+    def hold(self, client: Client, asked: float, now: float) -> float:
         """How long a tick is still to be held [s]; zero or less: not at all.
 
+        :param client: who asked for it
         :param asked: when it was asked for
         :param now: the time
         """
@@ -142,7 +146,8 @@ class Service:
             if now < until:
                 return until - now
             self._announced.clear()
-        return self.traffic_managers.wait(asked, now)
+        pacing = self.traffic_managers.pacing(client.id)
+        return pacing.wait(asked, now) if pacing is not None else 0.0
 
     def until_free_run(self, now: float) -> float | None:
         """How long until the asynchronous mode's next step is due [s]; None in synchronous mode."""
@@ -162,7 +167,6 @@ class Service:
             passed = min(max(now - self._stepped, 1e-4), _LONGEST)
             self._stepped = now
             world.step(settings.fixed_delta or passed, now - self._started)
-        self.traffic_managers.ticked()
         self._publish()
 
     def _publish(self) -> None:

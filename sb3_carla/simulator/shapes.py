@@ -109,7 +109,8 @@ def _shape(faces: Sequence[_Face]) -> Shape:
     )
 
 
-BOX = _shape(_box((-1, 1, -1, 1, -1, 1)))
+_BOTTOM = [(-1.0, -1.0, -1.0), (1.0, -1.0, -1.0), (1.0, 1.0, -1.0), (-1.0, 1.0, -1.0)]
+BOX = _shape([*_box((-1, 1, -1, 1, -1, 1)), _Face(_BOTTOM)])
 
 CAR = _shape(
     [

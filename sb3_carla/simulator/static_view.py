@@ -75,8 +75,7 @@ def _faces(bodies: npt.NDArray[np.void]) -> Solids:
     count = len(BOX.corners)
     turn = rotations(bodies["rotation"]).transpose(0, 2, 1)
     corners = BOX.corners * bodies["extent"][:, None, None, :]
-    corners = (corners.reshape(len(bodies), -1, 3) @ turn).reshape(-1, count, 4, 3) + bodies["centre"][:, None, None, :]
-    corners = corners.reshape(-1, 4, 3)
+    corners = (corners.reshape(len(bodies), 4 * count, 3) @ turn + bodies["centre"][:, None, :]).reshape(-1, 4, 3)
     normals = (BOX.normals @ turn).reshape(-1, 3)
     centres = corners.mean(axis=1)
     return Solids(

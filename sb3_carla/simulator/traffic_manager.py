@@ -1,19 +1,27 @@
 """What the server does for traffic managers, which run inside the client programs.
 
-A registry tells other clients where a traffic manager listens. And the server paces synchronous ones: in the 0.9.16
-client ``World.tick()`` and the traffic manager's thread wake each other without holding a lock, so a tick that comes
-while that thread is about to sleep can be lost and both wait for ever. The faster the server, the likelier that is.
-The server therefore watches the thread's calls and holds the next tick until the thread has had time to fall asleep.
+A registry tells other clients where a traffic manager listens. And synchronous ones are kept from hanging: in the
+0.9.16 client ``World.tick()`` and the traffic manager's thread wake each other without holding a lock. A tick that
+comes while that thread is about to sleep is lost to it, and both wait for ever. The server does two things:
+
+- it watches the thread's calls and holds the next tick until the thread has had time to fall asleep (pacing);
+- when the thread does not begin its step after a tick all the same, the server wakes it through the traffic manager's
+  own rpc server: ``set_synchronous_mode`` off and on again signals what the thread waits for (:func:`wake`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final
+import socket
+from typing import Final, NamedTuple
 
-_TO_SLEEP: Final = 300e-6  # from the answer of the thread's last call until it surely sleeps [s]
+import msgpack
+
+_TO_SLEEP: Final = 150e-6  # from the answer of the thread's last call until it surely sleeps [s]
 _PATIENCE: Final = 0.020  # how long a tick is held for a thread that does not finish its step [s]
 _MISSES: Final = 3  # after so many ticks without the thread's step, ticks are not held any more
+_LOST: Final = 0.25  # a thread that has not begun its step so long after a tick has missed it [s]
+_WAKINGS: Final = 3  # how often one tick's step is called for, each time after four times as long
 _POLLS: Final = 3  # so many settings calls in a row come from an asynchronous traffic manager that polls
 _POLL_DELAY: Final = 2e-3  # what each further one is made to wait, or it would take a whole processor [s]
 # The calls of one step of the thread, in this order; the last one is made just before it sleeps.
@@ -24,24 +32,33 @@ class Pacing:
     """Follows the calls of one connection and says when its traffic manager can take the next tick.
 
     All times are readings of one monotonic clock [s].
+
+    :param port: of the traffic manager's own rpc server
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._ticked = -math.inf  # when the world last moved on
+        self._quiet = False  # no call came since
+        self._wakings = 0
         self._seen = 0  # calls of the thread's step seen so far
         self._working = False  # the world ticked and the thread has not finished its step
         self._finished = -math.inf  # when it last did
         self._polls = 0
         self._misses = _MISSES  # until a first step was seen there is nothing to wait for
 
-    def ticked(self) -> None:
-        """The world moved on: the thread begins a step."""
+    def ticked(self, now: float) -> None:
+        """The connection's tick was run: the thread begins a step."""
         if self._working:
             self._misses += 1
-        self._working = True
+        self._working = self._quiet = True
+        self._ticked = now
+        self._wakings = 0
         self._seen = 0
 
     def called(self, method: str, now: float) -> None:
         """A call of this connection was answered."""
+        self._quiet = False
         self._polls = self._polls + 1 if method == _STEP_CALLS[-1] else 0
         if method == _STEP_CALLS[self._seen]:
             self._seen += 1
@@ -52,6 +69,17 @@ class Pacing:
                 self._finished = now
         elif method == _STEP_CALLS[0]:
             self._seen = 1
+
+    @property
+    def lost_at(self) -> float:
+        """When the thread is to be taken for one that has missed the last tick; infinite when it has not."""
+        if self._quiet and self._working and self._misses == 0 and self._wakings < _WAKINGS:
+            return self._ticked + _LOST * 4.0**self._wakings
+        return math.inf
+
+    def woken(self) -> None:
+        """The thread was called again."""
+        self._wakings += 1
 
     @property
     def delay(self) -> float:
@@ -71,6 +99,13 @@ class Pacing:
         return self._finished + _TO_SLEEP - now
 
 
+class Lost(NamedTuple):
+    """A traffic manager that has missed a tick."""
+
+    connection: int
+    port: int
+
+
 class TrafficManagers:
     """Which traffic manager ports exist, and which connection announced them."""
 
@@ -83,7 +118,7 @@ class TrafficManagers:
         if port in self._by_port:
             return False
         self._by_port[port] = (host, connection)
-        self._pacing.setdefault(connection, Pacing())
+        self._pacing.setdefault(connection, Pacing(port))
         return True
 
     def remove(self, port: int) -> bool:
@@ -109,11 +144,33 @@ class TrafficManagers:
         """The pacing of a connection that has a traffic manager."""
         return self._pacing.get(connection)
 
-    def ticked(self) -> None:
-        """The world moved on."""
-        for pacing in self._pacing.values():
-            pacing.ticked()
+    def next_lost(self) -> float:
+        """When :meth:`lost` is to be asked next; infinite when there is no need."""
+        return min((pacing.lost_at for pacing in self._pacing.values()), default=math.inf)
 
-    def wait(self, asked: float, now: float) -> float:
-        """How long a tick is still to be held for any of them [s]."""
-        return max((pacing.wait(asked, now) for pacing in self._pacing.values()), default=0.0)
+    def lost(self, now: float) -> list[Lost]:
+        """Those that have missed a tick and are to be woken; asking counts as waking."""
+        found = []
+        for connection, pacing in self._pacing.items():
+            if pacing.lost_at <= now:
+                pacing.woken()
+                found.append(Lost(connection, pacing.port))
+        return found
+
+
+def wake(host: str, port: int) -> socket.socket | None:
+    """Signal a traffic manager's sleeping thread.
+
+    The thread still runs one synchronous step and then finds the mode as it was.
+
+    :param host: where its client process runs
+    :param port: of its rpc server
+    :return: the connection, to be closed when the message has surely been read; None when there is nobody
+    """
+    calls = ((0, 0, "set_synchronous_mode", (False,)), (0, 1, "set_synchronous_mode", (True,)))
+    try:
+        sock = socket.create_connection((host, port), timeout=0.2)
+        sock.sendall(b"".join(msgpack.packb(call) for call in calls))
+    except OSError:
+        return None
+    return sock

@@ -1,4 +1,4 @@
-"""Try a map in a process of its own: ``carla.Map`` takes the whole process down on some damaged maps, or never returns."""
+"""Try a map in a process of its own: on some damaged maps ``carla.Map`` takes its whole process down, or never ends."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-from sb3_carla.buffers import FrameReplayBuffer
+from sb3_carla.buffers import FrameReplayBuffer, frame_buffer
 from sb3_carla.buffers.frame_store import FrameStore
 
 SIZE = 13  # [px]: as small as twelve channels (four RGB frames) allow
@@ -196,9 +196,10 @@ def test_memory_is_only_taken_as_the_buffer_fills() -> None:
     assert "1,000,000 transitions of 4x84x84: 7.1" in buffer.describe_memory()
 
 
-def test_a_buffer_larger_than_the_memory_is_warned_of_at_construction() -> None:
+def test_a_buffer_larger_than_the_memory_is_warned_of_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame_buffer, "physical_memory", lambda: 1_000_000)
     with pytest.warns(UserWarning, match="Lower buffer_size"):
-        FrameReplayBuffer(100_000, image_space(12, 10_000), ACTIONS)
+        FrameReplayBuffer(10_000, image_space(), ACTIONS)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def trajectory(seed: int, steps: int, **options: Any) -> list[Any]:
     observation, _ = env.reset(seed=seed)
     result: list[Any] = [observation.tobytes()]
     for _ in range(steps):
-        action = np.array([0.3 * rng.normal(), rng.uniform(0.0, 1.0)], np.float32)
+        action = np.array([0.5 * rng.normal(), rng.uniform(0.0, 1.0)], np.float32)
         observation, reward, terminated, truncated, info = env.step(action)
         result.append((observation.tobytes(), reward, terminated, truncated, info))
         if terminated or truncated:
@@ -146,7 +146,7 @@ def test_action_repeat_drives_several_ticks_per_step() -> None:
 def test_steering_right_turns_right(env: CarlaEnv) -> None:
     env.reset(seed=0)
     for _ in range(25):
-        *_, terminated, _, info = env.step(np.array([0.2, 0.6], np.float32))
+        *_, terminated, _, info = env.step(np.array([0.5, 0.6], np.float32))
         if terminated:
             break
     assert info["lateral_deviation"] > 0.05

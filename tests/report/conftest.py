@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sb3_stability import StopTrainingOnQValueExplosion
 from stable_baselines3 import TD3
 from stable_baselines3.common.logger import configure
+
+from sb3_stability import StopTrainingOnQValueExplosion
 
 
 @pytest.fixture(scope="session")

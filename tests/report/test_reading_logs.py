@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 from progress_file import write_progress
-from sb3_stability import StopTrainingOnQValueExplosion
 from stable_baselines3 import TD3
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_carla.report import make_report, read_logs
+from sb3_stability import StopTrainingOnQValueExplosion
 
 
 def test_event_files_and_tables_say_the_same(trained_run, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
@@ -134,7 +135,7 @@ def test_a_course_ends_where_it_should_with_a_continuous_heading() -> None:
 
 def assert_smooth(pieces: Iterable[Any]) -> None:
     pieces = list(pieces)
-    for piece, following in zip(pieces, pieces[1:], strict=False):
+    for piece, following in itertools.pairwise(pieces):
         assert piece.end == pytest.approx(following.start, abs=1e-9)
 
 
@@ -157,7 +158,7 @@ def test_a_turn_arrives_where_it_should(angle: float, left: bool, leg_in: float,
 
 @pytest.mark.parametrize("end", [Pose(10, 1, 0), Pose(-10, -10, -1.5)])
 def test_turns_that_no_arc_can_make_are_refused(end: Pose) -> None:
-    with pytest.raises(ValueError, match="No single arc|cannot be joined"):
+    with pytest.raises(ValueError, match=r"No single arc|cannot be joined"):
         turn(Pose(0, 0, 0), end)
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from sb3_contrib import TQC, CrossQ
-from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnNonFinite, StopTrainingOnQValueExplosion
 from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch.nn import functional as F
+
+from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnNonFinite, StopTrainingOnQValueExplosion
 
 
 class NoiseFrames(gym.Env):

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from sb3_stability import AbsoluteLimit, FeasibleBound, Finite, Range
 from sb3_stability.detectors import NOTHING
 

@@ -2,11 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch as th
-from sb3_stability import (
-    StopTrainingOnActorLossExplosion,
-    StopTrainingOnNonFinite,
-    StopTrainingOnQValueExplosion,
-)
 from small_models import (
     BrokenTD3,
     InflatedTD3,
@@ -15,6 +10,12 @@ from small_models import (
     small,
 )
 from stable_baselines3 import TD3
+
+from sb3_stability import (
+    StopTrainingOnActorLossExplosion,
+    StopTrainingOnNonFinite,
+    StopTrainingOnQValueExplosion,
+)
 
 
 def test_a_leaky_actor_update_is_stopped_before_a_hundred_times_the_bound(capsys):

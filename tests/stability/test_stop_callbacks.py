@@ -6,11 +6,6 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from sb3_stability import (
-    StopTrainingOnActorLossExplosion,
-    StopTrainingOnQValueExplosion,
-    UnreadableModelError,
-)
 from small_models import (
     InflatedTD3,
     all_three,
@@ -19,6 +14,12 @@ from small_models import (
 from stable_baselines3 import PPO, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+
+from sb3_stability import (
+    StopTrainingOnActorLossExplosion,
+    StopTrainingOnQValueExplosion,
+    UnreadableModelError,
+)
 
 
 def logged(model, folder):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch as th
 from sb3_contrib import CrossQ
@@ -11,8 +13,9 @@ from small_models import (
     small,
 )
 from stable_baselines3 import SAC, TD3
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_stability import Readings
 
 
 def weights(model):
@@ -36,21 +39,16 @@ def test_the_weights_are_the_same_with_several_envs_and_images():
     assert all(th.equal(runs[0][name], runs[1][name]) for name in runs[0])
 
 
-class ModeSpy(BaseCallback):
-    """Notes the train or eval mode of every module at every step."""
-
-    def _on_training_start(self):
-        self.seen = []
-
-    def _on_step(self):
-        self.seen.append([module.training for module in self.model.policy.modules()])
-        return True
-
-
-def test_the_mode_of_every_module_is_left_as_it_was():
-    before, after = ModeSpy(), ModeSpy()
-    small(CrossQ).learn(120, callback=[before, *all_three(check_freq=1), after])
-    assert before.seen == after.seen
+def test_a_reading_leaves_batch_norm_as_it_was_even_in_the_middle_of_training():
+    model = small(CrossQ).learn(120)
+    model.policy.set_training_mode(True)
+    model.critic.set_bn_training_mode(False)
+    modes = [module.training for module in model.policy.modules()]
+    assert len(set(modes)) == 2
+    before, readings = weights(model), Readings(model)
+    assert math.isfinite(readings.before_training().q_policy_mean)
+    assert [module.training for module in model.policy.modules()] == modes
+    assert all(th.equal(value, before[name]) for name, value in weights(model).items())
 
 
 def test_no_hook_stays_on_the_critic_after_training():
