@@ -23,6 +23,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import NatureCNN as StockCNN
 
 from sb3_carla import TD3, NatureCNN
+from sb3_carla.buffers import PrioritizedReplayBuffer
 
 TRANSITIONS = 2_000
 
@@ -59,6 +60,10 @@ def variants() -> dict[str, Callable[[], sb3.TD3]]:
         "same network, clipped": lambda: TD3("CnnPolicy", RandomImages(), policy_kwargs=stock_network, **common),
         "NatureCNN, 512 features": lambda: TD3("CnnPolicy", RandomImages(), policy_kwargs=same_size, **common),
         "CnnPolicy": lambda: TD3("CnnPolicy", RandomImages(), **common),
+        "CnnPolicy, random shift": lambda: TD3("CnnPolicy", RandomImages(), random_shift=4, **common),
+        "CnnPolicy, prioritized": lambda: TD3(
+            "CnnPolicy", RandomImages(), replay_buffer_class=PrioritizedReplayBuffer, **common
+        ),
         "MaxPoolCnnPolicy": lambda: TD3("MaxPoolCnnPolicy", RandomImages(), **common),
         "GruCnnPolicy": lambda: TD3("GruCnnPolicy", RandomImages(), **common),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.geometry import BODY
-from sb3_carla.simulator.projection import NEAR, Floats, Polygons, View, lit, project
+from sb3_carla.simulator.projection import NEAR, Floats, Indices, Polygons, View, lit, project
 from sb3_carla.simulator.shapes import BOX, SHAPES, Shape
 from sb3_carla.simulator.weather import Look
 
@@ -47,8 +47,8 @@ class _Table:
             kind[tag] = known.index(True)
         owner = np.repeat(np.arange(len(shapes)), [len(shape.offsets) for shape in shapes])
         self.faces = Shape(*(np.concatenate(parts) for parts in zip(*shapes, strict=True)))
-        self.coarse_of_tag = (kind[:, None] == owner) & ~self.faces.detail  # (256, faces)
-        self.fine_of_tag = kind[:, None] == owner
+        fine = kind[:, None] == owner
+        self.of_tag = np.stack([fine & ~self.faces.detail, fine])  # (in detail or not, tag, face)
         self.outwards = self.faces.normals.T.copy()
 
 
@@ -74,7 +74,7 @@ def moving_view(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> 
         raise TypeError(f"Bodies must have the dtype geometry.BODY, not {bodies.dtype}.")
     if not len(bodies):
         return None
-    bodies = _in_sight(view, bodies)
+    bodies, large = _in_sight(view, bodies)
     if not len(bodies):
         return None
     extent, tag = np.maximum(bodies["extent"], 1e-3), bodies["tag"]
@@ -83,16 +83,13 @@ def moving_view(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> 
     eyes = (relative[:, None, :] @ turn)[:, 0] / extent  # the camera in units of each body's box
     faces = _TABLE.faces
     visible = eyes @ _TABLE.outwards > faces.offsets
-    far = np.sqrt((relative * relative).sum(axis=1))
-    large = np.sqrt((extent * extent).sum(axis=1)) * view.focal > _DETAIL_PIXELS * far
-    visible &= np.where(large[:, None], _TABLE.fine_of_tag[tag], _TABLE.coarse_of_tag[tag])
+    visible &= _TABLE.of_tag[large, tag]
     visible[(np.abs(eyes) <= 1.0 + _CONTAINS / extent).all(axis=1)] = False
     if look is None:
         visible &= ~faces.shadow
     body, face = visible.nonzero()
-    into_picture = turn.transpose(0, 2, 1) @ view.matrix
-    corners = (faces.corners[face] * extent[body, None, :]) @ into_picture[body]
-    corners -= (relative @ view.matrix)[body, None, :]
+    into_picture = extent[:, :, None] * (turn.transpose(0, 2, 1) @ view.matrix)
+    corners = faces.corners[face] @ into_picture[body] - (relative @ view.matrix)[body, None, :]
     polygons, index = project(view, corners.transpose(2, 1, 0))
     if len(index) > 1 and (index[1:] < index[:-1]).any():
         order = np.argsort(index)  # cut faces come last out of ``project``; back to the painter's order
@@ -102,16 +99,19 @@ def moving_view(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> 
     colours = np.zeros((0, 4))
     if look is not None:
         own = np.where(faces.painted[face, None], bodies["colour"][body][:, ::-1], faces.own[face])
-        colours = lit(own, (turn[body] @ faces.normals[face][..., None])[..., 0], look)
+        facing = np.array(look.sun) @ turn @ _TABLE.outwards  # (bodies, faces): cosines towards the sun
+        colours = lit(own, facing[body, face], look)
     return MovingView(Polygons(polygons, index, np.sqrt(x * x + y * y)), colours, tag[body])
 
 
-def _in_sight(view: View, bodies: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Those that may be in the picture and are not too small."""
+def _in_sight(view: View, bodies: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], Indices]:
+    """Those that may be in the picture and are not too small, and whether (1) or not (0) they are shown in detail."""
     extent = bodies["extent"]
     radius = np.sqrt((extent * extent).sum(axis=1))
-    forward, side, _ = ((bodies["centre"] - view.eye) @ view.axes).T
+    forward, side, _ = view.axes.T @ (bodies["centre"] - view.eye).T
     slope = view.width / 2 / view.focal
-    seen = (forward > NEAR - radius) & (radius * view.focal > _SMALLEST * forward)
+    pixels = radius * view.focal
+    seen = (forward > NEAR - radius) & (pixels > _SMALLEST * forward)
     seen &= np.abs(side) < slope * forward + radius * (1 + slope)
-    return bodies[seen]
+    index = seen.nonzero()[0]
+    return bodies[index], (pixels > _DETAIL_PIXELS * forward)[index].astype(np.int64)

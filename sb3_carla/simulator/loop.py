@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from sb3_carla.simulator.service import TICK, Client, Service
+from sb3_carla.simulator.connection import Connection
+from sb3_carla.simulator.service import TICK, Service
 from sb3_carla.simulator.subscribers import Streams, Subscriber
 from sb3_carla.simulator.town import Atlas
 from sb3_carla.simulator.traffic_manager import wake
-from sb3_carla.simulator.wire.rpc import ProtocolError, Request, RequestDecoder
+from sb3_carla.simulator.wire.rpc import ProtocolError, Request
 from sb3_carla.simulator.world import World
 
 log = logging.getLogger(__name__)
@@ -27,35 +28,6 @@ _FINEST: Final = 1e-3  # the selector's resolution [s]
 _LAZY: Final = 5e-3  # replies that nobody waits for are sent with the next one that is awaited, or after this time [s]
 _WAKINGS_KEPT: Final = 8
 _READABLE, _WRITABLE = selectors.EVENT_READ, selectors.EVENT_WRITE
-
-
-class Connection:
-    """One client's rpc connection.
-
-    :param sock: connected, non-blocking
-    :param id: unique among the connections of this server
-    """
-
-    def __init__(self, sock: socket.socket, id: int):
-        self.sock = sock
-        self.client = Client(id)
-        self.decoder = RequestDecoder()
-        self.replies = bytearray()
-        self.lazy = False  # some of the replies may wait for the next awaited one
-        self.closed = False
-
-    def flush(self) -> bool:
-        """Send replies as far as the peer takes them; False when the connection is over."""
-        if not self.replies:
-            return True
-        try:
-            sent = self.sock.send(self.replies)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        del self.replies[:sent]
-        return True
 
 
 class Loop:
@@ -204,23 +176,30 @@ class Loop:
     def _serve(self, connection: Connection, mask: int) -> None:
         if mask & _WRITABLE:
             self._flush(connection)
-        if connection.closed or not mask & _READABLE:
-            return
+        if mask & _READABLE and not connection.closed and not connection.requests:
+            self._receive(connection)
+        if connection.requests and not connection.closed:
+            self._answer(connection)
+
+    def _receive(self, connection: Connection) -> None:
         try:
             data = connection.sock.recv(_READ)
-            requests = connection.decoder.feed(data) if data else None
+            if data:
+                connection.requests.extend(connection.decoder.feed(data))
+                return
         except BlockingIOError:
             return
         except ProtocolError as error:
             log.info("connection %d was closed: %s", connection.client.id, error)
-            requests = None
         except OSError:
-            requests = None
-        if requests is None:
-            self._close(connection)
-            return
+            pass
+        self._close(connection)
+
+    def _answer(self, connection: Connection) -> None:
+        """Answer what came, as long as the peer reads the replies: a small request may have a large one."""
         awaited = False
-        for request in requests:
+        while connection.requests and len(connection.replies) < _MOST_UNREAD:
+            request = connection.requests.popleft()
             if request.method == TICK:
                 self._ticks.append((connection, request, time.monotonic()))
                 continue
@@ -264,7 +243,8 @@ class Loop:
 
     def _watch(self, connection: Connection) -> None:
         unread = len(connection.replies)
-        wanted = (_WRITABLE if unread else 0) | (_READABLE if unread < _MOST_UNREAD else 0)
+        waiting = bool(connection.requests)
+        wanted = (_WRITABLE if unread or waiting else 0) | (0 if waiting or unread >= _MOST_UNREAD else _READABLE)
         key = self._selector.get_key(connection.sock)
         if key.events != wanted:
             self._selector.modify(connection.sock, wanted, key.data)

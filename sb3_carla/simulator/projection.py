@@ -46,10 +46,15 @@ class Polygons(NamedTuple):
     away: Floats  # (n,) distance in plan [m]: larger ones are painted first, equal ones in this order
 
 
-def lit(colours: Floats, normals: Floats, look: Look) -> Floats:
-    """Faces' colours (n, 3) with an alpha of 255 in the light of a weather."""
+def lit(colours: Floats, facing: Floats, look: Look) -> Floats:
+    """Faces' colours (n, 3) with an alpha of 255 in the light of a weather.
+
+    :param colours: (n, 3) unlit
+    :param facing: (n,) cosines between the faces' normals and the direction of the sun
+    :param look: weather
+    """
     result = np.empty((len(colours), 4))
-    gain = 1.0 + look.contrast * (normals @ np.array(look.sun) - 0.55)
+    gain = 1.0 + look.contrast * (facing - 0.55)
     result[:, :3] = colours * np.array(look.light) * gain[:, None]
     result[:, 3] = 255.0
     return np.minimum(result, 255.0, out=result)

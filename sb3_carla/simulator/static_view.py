@@ -19,12 +19,11 @@ from sb3_carla.simulator.shapes import BOX
 from sb3_carla.simulator.weather import Look
 from sb3_carla.simulator.windows import window_range, windows_of
 
-_CELL = 8.0  # side of a square [m]
+_CELL = 12.0  # side of a square [m]
 _EYE_LEVEL = 4.0  # a camera higher than this over the ground gets everything in sight [m]
 _EYES = (1.3, 2.2)  # heights over the ground from which squares are looked over [m]
-_SMALLEST = 0.9  # radius in the picture below which something is left out [pixels]
 _FEWEST = 14  # pixels that something must cover to count as visible from a square
-_FINEST_SURVEY = 120.0  # focal length of the look around [pixels], at most
+_FINEST_SURVEY = 90.0  # focal length of the look around [pixels], at most
 _FARTHEST = 400.0  # [m]
 _BUILDING = 3  # CARLA's semantic label
 
@@ -42,7 +41,7 @@ class Solids(NamedTuple):
     normals: Floats  # (n, 3), 0 for sprites
     offsets: Floats  # (n,) normals . a corner, negative for sprites
     centres: Floats  # (n, 3)
-    radii: Floats  # (n,)
+    areas: Floats  # (n,) as seen from in front [m2]
     colours: Floats  # (n, 3) unlit B, G, R
     tags: npt.NDArray[np.uint8]  # (n,)
 
@@ -84,7 +83,7 @@ def _faces(bodies: npt.NDArray[np.void]) -> Solids:
         normals,
         np.einsum("ij,ij->i", normals, centres),
         centres,
-        np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1),
+        np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]), axis=1),
         np.repeat(bodies["colour"][:, ::-1].astype(float), count, axis=0),
         np.repeat(bodies["tag"], count),
     )
@@ -98,7 +97,7 @@ def _sprites(bodies: npt.NDArray[np.void], outline: Floats, brightness: float) -
         np.zeros((len(bodies), 3)),
         np.full(len(bodies), -1.0),
         bodies["centre"].copy(),
-        halves.max(axis=0),
+        4 * halves.prod(axis=0),
         bodies["colour"][:, ::-1] * brightness,
         bodies["tag"].copy(),
     )
@@ -121,7 +120,7 @@ class _Square:
         if look is not self._look:
             # A crown's own colours already hold its light and shade.
             upright = np.where(self.solids.normals.any(axis=1)[:, None], self.solids.normals, np.array([0.0, 0.0, 0.9]))
-            self._look, self._lit = look, lit(self.solids.colours, upright, look)
+            self._look, self._lit = look, lit(self.solids.colours, upright @ np.array(look.sun), look)
         return self._lit
 
     def polygons(self, view: View) -> Polygons:
@@ -165,7 +164,7 @@ class StaticView:
     def __init__(self, solids: Solids, focal: float) -> None:
         self._everything = _Square(solids)
         self._focal = focal
-        self._ranges = np.minimum(solids.radii * focal / _SMALLEST, _FARTHEST)
+        self._ranges = np.minimum(focal * np.sqrt(solids.areas / _FEWEST), _FARTHEST)
         self._squares: dict[tuple[int, int], _Square] = {}
 
     def polygons(self, view: View) -> tuple[_Square, Polygons]:
@@ -186,7 +185,7 @@ class StaticView:
         return square
 
     def _survey(self, x: float, y: float, ground: float) -> _Square:
-        """Look around from the middle and the corners of a square."""
+        """Look around from the middle and two corners of a square."""
         solids = self._everything.solids
         near = np.linalg.norm(solids.centres[:, :2] - (x, y), axis=1) - _CELL < self._ranges
         candidates = _Square(solids.select(near))
@@ -196,7 +195,7 @@ class StaticView:
         scale, middle = focal * 2**SHIFT, (width - 1) / 2 * 2**SHIFT
         to_pixels = np.array([[middle, middle, 1.0], [scale, 0.0, 0.0], [0.0, -scale, 0.0]])
         half = 0.45 * _CELL
-        for i, (dx, dy) in enumerate([(0.0, 0.0), (-half, -half), (half, -half), (-half, half), (half, half)]):
+        for i, (dx, dy) in enumerate([(0.0, 0.0), (-half, -half), (half, half)]):
             eye = np.array([x + dx, y + dy, ground + _EYES[i % 2]])
             for yaw in (0.0, 90.0, 180.0, 270.0):
                 axes = rotation_matrix(0.0, yaw, 0.0)

@@ -146,7 +146,9 @@ class TrafficManagers:
 
     def next_lost(self) -> float:
         """When :meth:`lost` is to be asked next; infinite when there is no need."""
-        return min((pacing.lost_at for pacing in self._pacing.values()), default=math.inf)
+        if not self._pacing:
+            return math.inf
+        return min(pacing.lost_at for pacing in self._pacing.values())
 
     def lost(self, now: float) -> list[Lost]:
         """Those that have missed a tick and are to be woken; asking counts as waking."""

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch as th
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.type_aliases import PyTorchObs, ReplayBufferSamples
+from stable_baselines3.td3.policies import Actor
 from torch.nn import functional as F
 
 from sb3_carla.buffers import PrioritizedSamples
 
+CRITIC_LOSSES: Mapping[str, Callable[..., th.Tensor]] = {"mse": F.mse_loss, "huber": F.huber_loss}
 
-def squared_error(q_values: tuple[th.Tensor, ...], target: th.Tensor, batch: ReplayBufferSamples) -> th.Tensor:
-    """Compute the sum of the critics' mean squared TD errors, weighted where the batch brings weights.
 
+def critic_loss(kind: str, q_values: tuple[th.Tensor, ...], target: th.Tensor, batch: ReplayBufferSamples) -> th.Tensor:
+    """Compute the sum of the critics' mean errors, weighted where the batch brings weights.
+
+    :param kind: one of `CRITIC_LOSSES`
     :param q_values: Q(s, a) of each critic
     :param target: y
     :param batch: what they were computed for
     """
+    error = CRITIC_LOSSES[kind]
     if isinstance(batch, PrioritizedSamples):
-        losses = [(batch.weights * (q_value - target).square()).mean() for q_value in q_values]
+        losses = [(batch.weights * error(q_value, target, reduction="none")).mean() for q_value in q_values]
     else:
-        losses = [F.mse_loss(q_value, target) for q_value in q_values]
+        losses = [error(q_value, target) for q_value in q_values]
     return th.stack(losses).sum()
+
+
+def raw_actions(actor: Actor, observations: PyTorchObs) -> th.Tensor:
+    """Compute u where pi(s) = tanh(u).
+
+    :param actor: the actor
+    :param observations: s
+    """
+    features = actor.extract_features(observations, actor.features_extractor)
+    raw: th.Tensor = actor.mu[:-1](features)
+    return raw
 
 
 def mpg_value(q_values: th.Tensor, last_delta: float) -> tuple[th.Tensor, float]:

@@ -109,13 +109,14 @@ def group_optimizers(policy: TD3Policy, parts: Parts, learning_rate: float) -> N
 
 
 def regroup_state(state: dict[str, Any], module: nn.Module, optimizer: th.optim.Optimizer) -> dict[str, Any]:
-    """Convert the saved state of an ungrouped optimizer (stock SB3) to the groups of ours; leave a fitting state as it
-    is.
+    """Convert the saved state of an ungrouped optimizer (SB3's TD3) to the groups of ours; others stay as they are.
 
     :param state: saved ``optimizer.state_dict()``
     :param module: actor or critic, whose parameter order a stock optimizer has
     :param optimizer: our grouped optimizer
     """
+    if "param_groups" not in state:
+        return state  # incomplete: SB3 reports what is missing, tensors of the networks first
     saved, groups = state["param_groups"], optimizer.param_groups
     if [len(group["params"]) for group in saved] == [len(group["params"]) for group in groups]:
         return {**state, "param_groups": [{**old, "name": new["name"]} for old, new in zip(saved, groups, strict=True)]}

@@ -18,9 +18,9 @@ from sb3_carla.buffers import (
     frame_storing,
 )
 from sb3_carla.buffers.frame_buffer import is_stacked_image
+from sb3_carla.td3 import losses
 from sb3_carla.td3.augmentation import has_images, shift_batch
 from sb3_carla.td3.gradients import NonFiniteGradients, clip_and_step
-from sb3_carla.td3.losses import mpg_value, squared_error
 from sb3_carla.td3.model_file import PortableTD3
 from sb3_carla.td3.parts import (
     PARTS,
@@ -91,7 +91,9 @@ class TD3(PortableTD3):
         training
     :param target: ``"min"`` of the target critics (TD3), or ``"mpg"``: their maximum minus the running mean of their
         distance
+    :param critic_loss: ``"mse"`` or ``"huber"``
     :param smoothness: coefficient c of ``c * ||pi(s) - pi_target(s')||^2`` in the actor loss
+    :param action_penalty: coefficient c of ``c * ||u||^2`` in the actor loss, where ``pi(s) = tanh(u)``
     :param random_shift: shift the images of each batch at random by up to so many pixels (4 in DrQ-v2); 0 is off
     :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images take
         `FrameReplayBuffer`
@@ -116,7 +118,9 @@ class TD3(PortableTD3):
         max_grad_value: Mapping[str, Limit | None] | Limit | None = None,
         max_nonfinite_updates: int = 10,
         target: str = "min",
+        critic_loss: str = "mse",
         smoothness: float = 0.0,
+        action_penalty: float = 0.0,
         random_shift: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -124,8 +128,11 @@ class TD3(PortableTD3):
             max_grad_norm = None
         if target not in TARGETS:
             raise ValueError(f"Unknown target {target!r}. Choose one of {', '.join(TARGETS)}.")
-        if not smoothness >= 0:
-            raise ValueError(f"smoothness is {smoothness}. Give 0 (off) or a positive coefficient.")
+        if critic_loss not in losses.CRITIC_LOSSES:
+            raise ValueError(f"Unknown critic_loss {critic_loss!r}. Choose one of {', '.join(losses.CRITIC_LOSSES)}.")
+        for name, coefficient in (("smoothness", smoothness), ("action_penalty", action_penalty)):
+            if not coefficient >= 0:
+                raise ValueError(f"{name} is {coefficient}. Give 0 (off) or a positive coefficient.")
         if random_shift < 0:
             raise ValueError(f"random_shift is {random_shift}. Give 0 (off) or a number of pixels.")
         if max_nonfinite_updates < 1:
@@ -137,7 +144,9 @@ class TD3(PortableTD3):
         self.max_grad_value = dict(max_grad_value) if isinstance(max_grad_value, Mapping) else max_grad_value
         self.max_nonfinite_updates = max_nonfinite_updates
         self.target = target
+        self.critic_loss = critic_loss
         self.smoothness = smoothness
+        self.action_penalty = action_penalty
         self.random_shift = random_shift
 
         self.last_update: UpdateRecord | None = None
@@ -238,7 +247,7 @@ class TD3(PortableTD3):
 
             # Regress every critic on the target
             q_values = self.critic(batch.observations, batch.actions)
-            critic_loss = squared_error(q_values, target, batch)
+            critic_loss = losses.critic_loss(self.critic_loss, q_values, target, batch)
             self.critic.optimizer.zero_grad()
             critic_loss.backward()  # type: ignore[no-untyped-call]
             # Read now: the actor's backward pass below leaves gradients on the critic's first Q network
@@ -262,7 +271,10 @@ class TD3(PortableTD3):
                 actions = self.actor(batch.observations)
                 actor_loss = q_loss = -self.critic.q1_forward(batch.observations, actions).mean()
                 if self.smoothness > 0:
-                    actor_loss = q_loss + self.smoothness * (actions - next_actions).square().sum(dim=1).mean()
+                    actor_loss = actor_loss + self.smoothness * (actions - next_actions).square().sum(dim=1).mean()
+                if self.action_penalty > 0:
+                    raw = losses.raw_actions(self.actor, batch.observations)
+                    actor_loss = actor_loss + self.action_penalty * raw.square().sum(dim=1).mean()
                 self.actor.optimizer.zero_grad()
                 actor_loss.backward()  # type: ignore[no-untyped-call]
                 norms = clip_and_step(self.actor.optimizer, self._norm_limits, self._value_limits)
@@ -292,7 +304,7 @@ class TD3(PortableTD3):
         smoothed = (next_actions + noise).clamp(-1, 1)
         q_values = th.cat(self.critic_target(batch.next_observations, smoothed), dim=1)
         if self.target == "mpg":
-            next_q_values, delta = mpg_value(q_values, self._mpg_delta)
+            next_q_values, delta = losses.mpg_value(q_values, self._mpg_delta)
             if math.isfinite(delta):  # one bad batch must not poison all that follow
                 self._mpg_delta = delta
         else:

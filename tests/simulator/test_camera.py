@@ -74,19 +74,21 @@ def test_painted_lines_appear_where_a_pinhole_sees_them(bare: Scene, avenue: Tra
     camera = Camera(bare, 400, 400)
     pose = avenue.compose(Transform(z=1.5)).compose(lean)
     seen, image = labels(camera, pose), grey(camera.rgb(pose, NOTHING))
-    hits = []
+    checked = 0
     for mark in (mark for lane in bare.roads.lanes for mark in lane.marks if mark.kind == "Solid"):
-        for point in mark.points:
-            if math.dist(point[:2], pose[:2]) > 14:
+        for point in np.concatenate([mark.points, (mark.points[1:] + mark.points[:-1]) / 2]):
+            if math.dist(point[:2], pose[:2]) > 16:
                 continue
             u, v, depth = pixel(camera, pose, point)
             if depth > 1 and 5 < u < 395 and 5 < v < 395:
                 row, column = int(v), int(u)
-                labelled = (seen[row - 1 : row + 2, column - 1 : column + 2] == LINE).any()
-                bright = image[row - 1 : row + 2, column - 1 : column + 2].max() > 140
-                hits.append(bool(labelled and bright))
-    assert len(hits) > 2
-    assert np.mean(hits) > 0.85  # a line seen edge-on from the side may fall between two pixels
+                # Along the row or the column: a line seen from the side is thinner than a pixel in one of them.
+                assert (seen[row, column - 3 : column + 4] == LINE).any() or (
+                    seen[row - 3 : row + 4, column] == LINE
+                ).any()
+                assert image[row - 1 : row + 2, column - 1 : column + 2].max() > 140
+                checked += 1
+    assert checked > 10
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import struct
@@ -124,16 +125,27 @@ def test_a_subscriber_of_a_stream_that_does_not_exist_is_simply_given_nothing(ra
     stream.close()
 
 
-def test_replies_that_nobody_reads_do_not_stop_the_server(raw, server):
+def resident(pid):
+    """Memory of a process [bytes]."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_replies_that_nobody_reads_neither_stop_the_server_nor_fill_its_memory(raw, server):
+    before = resident(server.pid)
     greedy = socket.create_connection((server.host, server.port))
-    greedy.setblocking(False)
-    request = msgpack.packb([0, 1, "get_map_data", [[False]]])
-    try:
-        for _ in range(400):  # 90 MB of replies
-            greedy.send(request)
-    except BlockingIOError:
-        pass
-    began = time.monotonic()
-    assert raw.call("version") == "0.9.16"
-    assert time.monotonic() - began < 5.0
+    greedy.sendall(msgpack.packb([0, 1, "get_map_data", [[False]]]) * 2000)  # 450 MB of replies
+    for _ in range(20):
+        began = time.monotonic()
+        assert raw.call("version") == "0.9.16"
+        assert time.monotonic() - began < 5.0
+        time.sleep(0.02)
+    assert resident(server.pid) - before < 150e6
     greedy.close()
+
+
+def test_a_client_that_reads_late_gets_every_reply(server):
+    client = RawClient(server.port)
+    ids = [client.request("get_map_data") for _ in range(200)]
+    assert {len(client.reply(one)[1][0][1]) for one in ids} == {len(client.call("get_map_data"))}
+    client.close()

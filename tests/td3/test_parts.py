@@ -149,6 +149,8 @@ def test_a_part_has_one_kind_of_limit() -> None:
     [
         ({"target": "max"}, "min, mpg"),
         ({"smoothness": -1.0}, "smoothness"),
+        ({"action_penalty": -1.0}, "action_penalty"),
+        ({"critic_loss": "l1"}, "mse, huber"),
         ({"max_nonfinite_updates": 0}, "1 or more"),
     ],
 )

@@ -111,3 +111,10 @@ def test_optimizer_states_of_another_network_are_refused() -> None:
     parameters = {"critic.optimizer": image_model.get_parameters()["critic.optimizer"]}
     with pytest.raises(ValueError, match="Load the file with the policy that it was saved with"):
         vector_model.set_parameters(parameters, exact_match=False)
+
+
+def test_incomplete_parameters_are_refused_as_sb3_does() -> None:
+    model = TD3("MlpPolicy", gym.make("Pendulum-v1"), **SETTINGS)
+    incomplete = {name: dict(list(state.items())[:-1]) for name, state in model.get_parameters().items()}
+    with pytest.raises(RuntimeError, match="Missing key"):
+        model.set_parameters(incomplete)

@@ -170,6 +170,30 @@ def test_smoothness_alone_draws_the_policy_to_the_target_action_of_the_next_stat
         assert distance() == pytest.approx(before, rel=1e-4)
 
 
+def test_the_action_penalty_adds_the_square_of_what_tanh_squashes() -> None:
+    batch = pendulum_batch()
+    model = make_model(batch, action_penalty=0.25, policy_delay=1)
+    with th.no_grad():
+        raw = th.atanh(model.actor(batch.observations))
+    model.train(gradient_steps=1, batch_size=16)
+    record = model.last_update
+    assert record is not None
+    assert record.q_policy_mean is not None
+    penalty = 0.25 * raw.square().sum(dim=1).mean().item()
+    assert record.actor_loss == pytest.approx(-record.q_policy_mean + penalty, rel=1e-4)
+
+
+def test_the_action_penalty_keeps_actions_from_saturating() -> None:
+    def saturated(penalty: float) -> float | None:
+        model = make_model(action_penalty=penalty, policy_delay=1)
+        model.train(gradient_steps=60, batch_size=16)
+        assert model.last_update is not None
+        return model.last_update.saturated_share
+
+    assert saturated(0.0) == 1.0
+    assert saturated(1.0) == 0.0
+
+
 def test_the_share_of_saturated_actions_is_measured() -> None:
     model = make_model(policy_delay=1)
     with th.no_grad():
