@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.envs.errors import CarlaEnvError, ConfigurationError, ServerUnavailableError
-from sb3_carla.envs.isolation import ClientLostError, ClientProcess
+from sb3_carla.envs.isolation import ClientLostError, ClientProcess, ServerLostError
 from sb3_carla.envs.observation import State, observation_space
 from sb3_carla.envs.scenario import Scenario, make_scenario
 from sb3_carla.envs.servers import Server, make_server
@@ -37,7 +37,8 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     - Observation: ``Box(0, 255, (4, 84, 84), uint8)``, grayscale, channel first, the oldest frame first; with
       ``observation="dict"`` a ``Dict`` of that as ``image`` and a ``state`` (:mod:`sb3_carla.envs.observation`).
     - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive) and throttle (positive) or brake (negative);
-      1 and -1 stand for the scenario's ``max_steer`` and ``max_brake``.
+      1 and -1 stand for the scenario's ``max_steer`` and ``max_brake``; above the target speed its
+      ``speed_limiter`` takes the throttle away.
     - Reward: the sum of ``info["reward_terms"]``, see :func:`sb3_carla.envs.reward.reward_terms`.
     - Terminated: collision, off road, wrong way, stuck; ``info["termination"]`` says which.
     - Truncated: after ``max_episode_steps``, or when the server or the client process was lost: then
@@ -194,6 +195,8 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
                 client.close()
                 raise
             except ClientLostError as error:
+                if isinstance(error, ServerLostError):
+                    self._server.stop()
                 attempt += 1
                 if attempt == START_ATTEMPTS:
                     raise ServerUnavailableError(
@@ -209,6 +212,8 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _lose_client(self, error: ClientLostError) -> None:
         logger.warning("CarlaEnv: %s; the episode is truncated and the next one starts anew", error)
         self._client = None
+        if isinstance(error, ServerLostError):
+            self._server.stop()
 
     def _show(self) -> None:
         """Show the newest frame in a window, for ``render_mode="human"``."""
@@ -238,7 +243,7 @@ class LocalClient:
             raise
         except RuntimeError as error:
             self.close()
-            raise ClientLostError(f"the server did not answer: {error}") from error
+            raise ServerLostError(f"the server did not answer: {error}") from error
 
     def close(self) -> None:
         """Put the server back as it was."""

@@ -27,6 +27,10 @@ class ClientLostError(Exception):
     """The client process ended, hung, or lost its server; the message says which."""
 
 
+class ServerLostError(ClientLostError):
+    """The server ended, or does not answer: one of ours has to be started anew."""
+
+
 class ClientProcess:
     """A DrivingTask in a process of its own.
 
@@ -70,9 +74,9 @@ class ClientProcess:
             deadline = time.monotonic() + timeout
             while not self._connection.poll(POLL_SECONDS):
                 if not self._server_is_alive():
-                    raise ClientLostError("the server process ended")
+                    raise ServerLostError("the server process ended")
                 if time.monotonic() > deadline:
-                    raise ClientLostError(f"the client process did not answer '{request[0]}' in {timeout:g} s")
+                    raise ServerLostError(f"the client process did not answer '{request[0]}' in {timeout:g} s")
             kind, value = self._connection.recv()
         except (EOFError, OSError):
             error = ClientLostError(f"the client process ended{self._exit_reason()}")
@@ -85,7 +89,7 @@ class ClientProcess:
             return value
         if isinstance(value, ConnectionError):
             self.kill()
-            raise ClientLostError(f"the server did not answer: {value}")
+            raise ServerLostError(f"the server did not answer: {value}")
         raise value
 
     def close(self, timeout: float = 15.0) -> None:

@@ -54,6 +54,7 @@ class Scenario:
     max_steer: float = 0.4  # share of the full lock that action 1 stands for: full lock turns within the lane's width
     max_brake: float = 0.3  # share of full braking that action -1 stands for: random actions must get the car to move
     target_speed_kmh: float = 30.0  # [km/h] faster than this (or than the speed limit) earns nothing
+    speed_limiter: bool = True  # no throttle above the target speed, as the limiter of a real car
     # Observation: the front camera, grayscale, the newest frames stacked
     observation: str = "image"  # or "dict": the image and a state vector, see observation.py
     image_size: int = 84  # [pixel] height and width
@@ -72,6 +73,10 @@ class Scenario:
     def __post_init__(self) -> None:
         if isinstance(self.reward, Mapping):  # as YAML gives it
             object.__setattr__(self, "reward", _replaced(RewardWeights(), dict(self.reward), "reward weight"))
+        if not isinstance(self.speed_limiter, bool):
+            raise ConfigurationError(
+                f"speed_limiter={self.speed_limiter!r} is neither True nor False. Give one of them."
+            )
         if self.observation not in ("image", "dict"):
             raise ConfigurationError(f"observation={self.observation!r} is not known. Give 'image' or 'dict'.")
         for name, minimum in _MINIMUM_INTEGERS.items():

@@ -81,9 +81,10 @@ class DrivingTask:
         self._x, self._y = transform.location.x, transform.location.y
         self._tracker = LaneTracker(self.client.lanes, self._x, self._y, transform.rotation.yaw)
         self._steer = 0.0
+        self._speed = 0.0
         self._slow_seconds = 0.0
         self._distance = 0.0
-        return self._parts(frame, transform, 0.0), self._info(0.0, transform)
+        return self._parts(frame, transform), self._info(transform)
 
     def step(self, steer: float, pedal: float) -> Step:
         """Drive for one env step.
@@ -91,14 +92,16 @@ class DrivingTask:
         :param steer: -1 (left) to 1 (right), CARLA's sign, in units of the scenario's ``max_steer``
         :param pedal: throttle if positive, brake if negative, -1 to 1
         """
-        control = carla.VehicleControl(
-            throttle=max(pedal, 0.0),
-            steer=steer * self.scenario.max_steer,
-            brake=max(-pedal, 0.0) * self.scenario.max_brake,
-        )
-        self.ego.apply_control(control)
+        target_speed = self._target_speed()
         metres = 0.0
         for _ in range(self.scenario.action_repeat):
+            limited = self.scenario.speed_limiter and self._speed > target_speed
+            control = carla.VehicleControl(
+                throttle=0.0 if limited else max(pedal, 0.0),
+                steer=steer * self.scenario.max_steer,
+                brake=max(-pedal, 0.0) * self.scenario.max_brake,
+            )
+            self.ego.apply_control(control)
             frame = self.client.tick()
             transform = self.ego.get_transform()
             x, y = transform.location.x, transform.location.y
@@ -106,27 +109,28 @@ class DrivingTask:
             direction = math.radians(position.yaw_deg)
             metres += (x - self._x) * math.cos(direction) + (y - self._y) * math.sin(direction)
             self._x, self._y = x, y
+            velocity = self.ego.get_velocity()
+            self._speed = math.hypot(velocity.x, velocity.y)
         seconds = self.scenario.fixed_delta_seconds * self.scenario.action_repeat
-        velocity = self.ego.get_velocity()
         motion = Motion(
             metres=metres,
             seconds=seconds,
-            speed=math.hypot(velocity.x, velocity.y),
-            target_speed=self._target_speed(),
+            speed=self._speed,
+            target_speed=target_speed,
             lateral_deviation=position.lateral,
             half_width=position.half_width,
             steering_change=abs(steer - self._steer),
         )
         self._steer = steer
         self._distance += metres
-        self._slow_seconds = self._slow_seconds + seconds if motion.speed < self.scenario.stuck_speed else 0.0
+        self._slow_seconds = self._slow_seconds + seconds if self._speed < self.scenario.stuck_speed else 0.0
         event = self._event(frame, transform)
         terms = reward_terms(motion, event, self.scenario.reward)
-        info = self._info(motion.speed, transform)
+        info = self._info(transform)
         info["reward_terms"] = terms
         if event is not None:
             info["termination"] = event
-        return Step(self._parts(frame, transform, motion.speed), sum(terms.values()), event is not None, info)
+        return Step(self._parts(frame, transform), sum(terms.values()), event is not None, info)
 
     def render(self) -> npt.NDArray[np.uint8]:
         """The camera behind the vehicle at the newest frame: (height, width, 3), RGB."""
@@ -197,7 +201,7 @@ class DrivingTask:
         bgra = image_array(self._camera.at_frame(frame))
         return cv2.cvtColor(bgra, cv2.COLOR_BGRA2GRAY)  # type: ignore[return-value]
 
-    def _parts(self, frame: int, transform: carla.Transform, speed: float) -> Parts:
+    def _parts(self, frame: int, transform: carla.Transform) -> Parts:
         gray = self._take_frames(frame)
         if self.scenario.observation == "image":
             return gray, None
@@ -205,12 +209,12 @@ class DrivingTask:
         points = [self._tracker.ahead(distance) for distance in POINTS_AHEAD]
         heading_error = angle_difference(yaw_deg, position.yaw_deg)
         pose = (self._x, self._y, yaw_deg)
-        return gray, state_vector(speed, self._steer, position.lateral, heading_error, pose, points)
+        return gray, state_vector(self._speed, self._steer, position.lateral, heading_error, pose, points)
 
-    def _info(self, speed: float, transform: carla.Transform) -> dict[str, Any]:
+    def _info(self, transform: carla.Transform) -> dict[str, Any]:
         position = self._tracker.position
         return {
-            "speed_kmh": speed * 3.6,
+            "speed_kmh": self._speed * 3.6,
             "lateral_deviation": position.lateral,
             "heading_error_deg": angle_difference(transform.rotation.yaw, position.yaw_deg),
             "distance": self._distance,

@@ -178,12 +178,13 @@ class Camera:
                 cv2.LUT(image[start:], table, image[start:])
             end = row_of(look.clear + _UNSEEN_HAZE / look.haze)
             if end > start:
-                depth = 1 / (plane.down * np.arange(start, end) + constant)
-                shares = np.maximum(look.haze_at(depth) - _UNSEEN_HAZE, 0.0).tolist()
                 fog = self._fog(look)
-                for row, share in zip(range(start, end), shares, strict=True):
-                    line = image[row : row + 1]
-                    cv2.addWeighted(line, 1 - share, fog, share, 0.0, line)
+                for row in range(start, end):
+                    depth = 1 / (plane.down * row + constant)
+                    share = 1 - math.exp(-look.haze * max(depth - look.clear, 0.0)) - _UNSEEN_HAZE
+                    if share > 0:
+                        line = image[row : row + 1]
+                        cv2.addWeighted(line, 1 - share, fog, share, 0.0, line)
 
     def _paint_sky_rows(self, image: Image, view: View, rows: int, horizon: float, look: Look | None) -> None:
         if look is None:

@@ -53,6 +53,7 @@ class EmbeddedServer:
         self.port = port
         self.stream_port = 0
         self._asked_port = port
+        self._owner = os.getpid()
         self._timeout = timeout
         self._log_file = log_file
         self._log_level = log_level
@@ -161,7 +162,8 @@ class EmbeddedServer:
         self.stop()
 
     def __del__(self) -> None:
-        if getattr(self, "_process", None) is not None:
+        # A forked child holds a copy of this object; the server is not the child's to end.
+        if getattr(self, "_process", None) is not None and self._owner == os.getpid():
             self.stop()
 
 

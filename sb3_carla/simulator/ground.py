@@ -24,7 +24,7 @@ MARGIN = 25.0  # grass painted around the outermost lanes [m]
 _MOST_PIXELS = 16_000_000  # of the finest level; a larger town is painted coarser
 _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 _DASH, _GAP = 4.0, 4.0  # of broken lines [m]
-_PERIOD = 512  # pixels after which the ground's grain repeats
+_PERIOD = 512  # pixels of the finest level after which the ground's grain repeats
 _GRAINS = 16
 
 _ROAD_KINDS = {
@@ -92,10 +92,14 @@ def paint_ground(roads: RoadMap) -> Ground:
     x, y = x_min - MARGIN, y_min - MARGIN
     width, height = x_max + MARGIN - x, y_max + MARGIN - y
     finest = max(FINEST, float(np.sqrt(width * height / _MOST_PIXELS)))
+    grain = _grain(finest)
     levels = []
     for i in range(LEVELS):
         resolution = finest * 2**i
-        painter = _Painter(x, y, resolution, int(np.ceil(height / resolution)), int(np.ceil(width / resolution)))
+        # The same pattern at all levels, so that one does not see where one ends and the next begins.
+        spots = cv2.resize(grain, (_PERIOD >> i, _PERIOD >> i), interpolation=cv2.INTER_AREA)
+        rows, columns = int(np.ceil(height / resolution)), int(np.ceil(width / resolution))
+        painter = _Painter(x, y, resolution, rows, columns, np.rint(spots).astype(np.uint8))
         levels.append(painter.paint(roads.lanes))
     b, g, r, _ = _COLOURS[Material.GRASS]
     return Ground(x, y, tuple(levels), (b, g, r, 255))
@@ -104,10 +108,13 @@ def paint_ground(roads: RoadMap) -> Ground:
 class _Painter:
     """Paints one level."""
 
-    def __init__(self, x: float, y: float, resolution: float, rows: int, columns: int) -> None:
+    def __init__(
+        self, x: float, y: float, resolution: float, rows: int, columns: int, grain: npt.NDArray[np.uint8]
+    ) -> None:
         self.origin = np.array([x, y])
         self.resolution = resolution
         self.materials = np.zeros((rows, columns), np.uint8)
+        self.grain = grain
 
     def paint(self, lanes: list[Lane]) -> Level:
         for kind, material in (("sidewalk", Material.SIDEWALK), ("shoulder", Material.SHOULDER)):
@@ -165,8 +172,8 @@ class _Painter:
     def _grained(self) -> npt.NDArray[np.uint8]:
         """The materials' colours with a soft grain, so that the ground is seen to move."""
         rows, columns = self.materials.shape
-        grain = _grain(self.resolution)
-        tiles = np.tile(grain, (rows // _PERIOD + 1, columns // _PERIOD + 1))[:rows, :columns]
+        period = len(self.grain)
+        tiles = np.tile(self.grain, (rows // period + 1, columns // period + 1))[:rows, :columns]
         palette = np.zeros((_GRAINS, 16, 4), np.uint8)
         for material, (*colour, depth) in _COLOURS.items():
             for i in range(_GRAINS):
@@ -178,21 +185,18 @@ class _Painter:
         return coloured.view(np.uint8).reshape(rows, columns, 4)
 
 
-def _grain(resolution: float) -> npt.NDArray[np.uint8]:
-    """A periodic pattern of 0 .. 15, coarse and fine spots mixed."""
+def _grain(finest: float) -> npt.NDArray[np.float32]:
+    """A periodic pattern of 0 .. 15 for the finest level, coarse and fine spots mixed."""
     random = np.random.default_rng(7)
     total = np.zeros((_PERIOD, _PERIOD))
     for size, weight in ((0.3, 0.6), (1.5, 0.8), (6.0, 1.0)):  # spots of so many metres
-        knots = int(min(_PERIOD, max(4, _PERIOD * resolution / size)))
+        knots = int(min(_PERIOD, max(4, _PERIOD * finest / size)))
         spots = np.pad(random.standard_normal((knots, knots)), 2, mode="wrap")
         scale = _PERIOD / knots
         spots = cv2.resize(spots, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         first = round(2 * scale)
         total += weight * spots[first : first + _PERIOD, first : first + _PERIOD]
-    grain: npt.NDArray[np.uint8] = np.clip(np.rint(_GRAINS / 2 + 3 * total / total.std()), 0, _GRAINS - 1).astype(
-        np.uint8
-    )
-    return grain
+    return np.clip(_GRAINS / 2 + 3 * total / total.std(), 0, _GRAINS - 1).astype(np.float32)
 
 
 def _lines(mark: Mark) -> Iterator[tuple[Floats, float, Material]]:

@@ -108,7 +108,7 @@ def project(view: View, homogeneous: Floats, chosen: Bools | None = None) -> tup
     :param chosen: (n,) which polygons to look at (default: all)
     :return: what may be in the picture, and the indices of these polygons; cut ones come last
     """
-    across, down, depth = homogeneous
+    across, _, depth = homogeneous
     # Left and right of the picture only, as planes through the eye, which hold for corners behind it too. What is above
     # or below is rare, and OpenCV clips it.
     seen = (across.max(axis=0) >= 0.0) & ((across - (view.width << SHIFT) * depth).min(axis=0) <= 0.0)
@@ -116,13 +116,11 @@ def project(view: View, homogeneous: Floats, chosen: Bools | None = None) -> tup
         seen &= chosen
     whole = depth.min(axis=0) >= NEAR
     index = (seen & whole).nonzero()[0]
-    corners = np.empty((len(index), len(depth), 2), np.int32)
-    near_depth = depth[:, index]
-    corners[..., 0] = (across[:, index] / near_depth).T
-    corners[..., 1] = (down[:, index] / near_depth).T
-    polygons = list(corners)
-    crossing = (seen & ~whole).nonzero()[0]
-    if len(crossing):
+    chosen_corners = homogeneous[:, :, index]
+    points = (chosen_corners[:2] / chosen_corners[2]).astype(np.int32)
+    polygons = list(np.ascontiguousarray(points.transpose(2, 1, 0)))
+    if len(index) != np.count_nonzero(seen):
+        crossing = (seen & ~whole).nonzero()[0]
         crossing = crossing[depth[:, crossing].max(axis=0) > NEAR]
         polygons += [cut(homogeneous[:, :, i]) for i in crossing.tolist()]
         index = np.concatenate([index, crossing])

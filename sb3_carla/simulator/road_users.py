@@ -13,7 +13,7 @@ from sb3_carla.simulator.drivetrain import Drivetrain, PhysicsControl, default_p
 from sb3_carla.simulator.geometry import Transform
 from sb3_carla.simulator.vehicle import Ground, VehicleMotion
 from sb3_carla.simulator.wire.layouts import ACTIVE, VEHICLE_RECORD, WALKER_RECORD
-from sb3_carla.simulator.wire.values import Vector, WalkerControl
+from sb3_carla.simulator.wire.values import Vector, VehicleControl, WalkerControl
 
 _ZERO: Final[Vector] = (0.0, 0.0, 0.0)
 _GREEN: Final = 2  # the light state of a vehicle that no traffic light concerns
@@ -41,6 +41,8 @@ class Vehicle(SolidActor):
         self.speed_limit_kmh = 0.0
         self._limit_at: Point | None = None
         self._acceleration: Vector = _ZERO
+        self.sticky = attributes.get("sticky_control", "true") != "false"
+        self._fresh = False  # a control came since the last step
         self._set_masses()
 
     @property
@@ -87,6 +89,18 @@ class Vehicle(SolidActor):
         self.motion.drivetrain = Drivetrain(physics._replace(wheels=wheels), self.model)
         self.motion.resting = False
         self._set_masses()
+
+    def command(self, control: VehicleControl) -> None:
+        """Drive by this control until the next one."""
+        self.motion.command(control)
+        self.changed = self._fresh = True
+
+    def forget(self) -> None:
+        """Let go of the pedals unless a control came since the last call; for vehicles without sticky control."""
+        if not self._fresh:
+            self.motion.command(VehicleControl())
+            self.changed = True
+        self._fresh = False
 
     def simulate(self, on: bool) -> None:
         """Switch the physics on or off; without it the vehicle stays where it is put, and nothing moves it."""
@@ -183,6 +197,7 @@ class Walker(SolidActor):
         self.simulated = True
         self._knock: Point = (0.0, 0.0)  # velocity that a hit left [m/s]
         self._velocity: Vector = _ZERO
+        self._landed = False  # stands on the ground, or was put somewhere without physics
 
     @property
     def velocity(self) -> Vector:
@@ -202,6 +217,9 @@ class Walker(SolidActor):
         direction, speed, _ = self.control
         kx, ky = self._knock
         length = math.hypot(direction[0], direction[1])
+        if not self._landed and self.simulated:
+            self._landed = True
+            self.place(self.pose._replace(z=ground.height(*self.pose[:3]) + WALKER_HALF_HEIGHT))
         if not self.simulated or ((speed == 0.0 or length == 0.0) and kx == ky == 0.0):
             if self.moving:
                 self.moving, self.changed, self._velocity = False, True, _ZERO

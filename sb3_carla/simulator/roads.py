@@ -90,7 +90,10 @@ class RoadMap:
             raise MapError(
                 f"The map file {str(path)!r} cannot be read: {error}. Give an OpenDRIVE (.xodr) file."
             ) from error
-        return cls(path.stem, text)
+        try:
+            return cls(path.stem, text)
+        except MapError as error:
+            raise MapError(f"{path} cannot be used: {error}") from error
 
     @cached_property
     def spawn_points(self) -> list[Transform]:

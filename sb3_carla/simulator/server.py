@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+import cv2
+
 from sb3_carla.simulator.loop import Loop
 from sb3_carla.simulator.roads import MapError
 from sb3_carla.simulator.town import Atlas
@@ -35,6 +37,8 @@ def serve(map: str, host: str, port: int, parent: int | None = None) -> int:
     :param parent: id of the process with which to end
     :return: exit status
     """
+    # Waking OpenCV's threads for a small picture costs more than they save, and the client needs the other core.
+    cv2.setNumThreads(1)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:

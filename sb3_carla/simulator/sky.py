@@ -82,23 +82,22 @@ class Sky:
     """
 
     def __init__(self, width: int, height: int, focal: float) -> None:
-        self._width = width
-        self._height = height
-        self._focal = focal
         across = (np.arange(width) + 0.5 - width / 2) / focal
-        self._turns = np.arctan(across)  # azimuth of each column relative to the middle [rad]
+        turns = np.arctan(across)  # azimuth of each column relative to the middle [rad]
         above = (np.arange(2 * height)[::-1] + 0.5) / focal  # of rows counted from the horizon upwards
-        rows = np.degrees(np.arctan(above[:, None] * np.cos(self._turns))) / _STEP
-        columns = np.rint(np.degrees(self._turns) / _STEP).astype(np.int64) % _COLUMNS
+        rows = np.degrees(np.arctan(above[:, None] * np.cos(turns))) / _STEP
+        columns = np.rint(np.degrees(turns) / _STEP).astype(np.int64) % _COLUMNS
         # Last row: just above the horizon. A yaw is added as a shift, which the doubled panorama has room for.
         self._table = np.minimum(rows.astype(np.int64), _ROWS - 1) * (2 * _COLUMNS) + columns
+        self._look: Look | None = None
+        self._pixels = np.zeros(0, np.uint32)
 
     def paint_rows(self, image: npt.NDArray[np.uint8], rows: int, horizon: int, yaw: float, look: Look) -> None:
         """Fill the first ``rows`` rows of an upright picture whose horizon is row ``horizon`` (perhaps below it)."""
         shift = round(yaw / _STEP) % _COLUMNS
         first = max(len(self._table) - horizon, 0)
         part = self._table[first : first + rows]
-        _panorama(look).take(part + shift, out=image[:rows].view(np.uint32)[..., 0], mode="clip")
+        self._panorama(look).take(part + shift, out=image[:rows].view(np.uint32)[..., 0], mode="clip")
 
     def paint_pixels(
         self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], directions: npt.NDArray[np.float64], look: Look
@@ -108,4 +107,10 @@ class Sky:
         rows = np.degrees(np.arctan2(z, np.hypot(x, y))) / _STEP
         columns = np.rint(np.degrees(np.arctan2(y, x)) / _STEP).astype(np.int64) % _COLUMNS
         rows = np.clip(rows.astype(np.int64), 0, _ROWS - 1)
-        image.view(np.uint32)[..., 0][mask] = _panorama(look)[rows * (2 * _COLUMNS) + columns]
+        image.view(np.uint32)[..., 0][mask] = self._panorama(look)[rows * (2 * _COLUMNS) + columns]
+
+    def _panorama(self, look: Look) -> npt.NDArray[np.uint32]:
+        """The sky of a weather, kept while the weather stays."""
+        if look is not self._look:
+            self._look, self._pixels = look, _panorama(look)
+        return self._pixels

@@ -61,7 +61,7 @@ class Town:
         """Latitude, longitude [deg] and altitude [m] of a point, as the client's own map has them."""
         import carla  # here, as in roads.py: importing the server must not need the wheel
 
-        place = self.roads._map.transform_to_geolocation(carla.Location(pose.x, pose.y, pose.z))
+        place = self.roads.carla_map.transform_to_geolocation(carla.Location(pose.x, pose.y, pose.z))
         return place.latitude, place.longitude, place.altitude
 
 

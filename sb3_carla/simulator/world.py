@@ -14,7 +14,7 @@ from sb3_carla.simulator.collision import Hit, contact, resolve
 from sb3_carla.simulator.drivetrain import GRAVITY
 from sb3_carla.simulator.geometry import BODY, Transform
 from sb3_carla.simulator.road_users import Vehicle, Walker
-from sb3_carla.simulator.sensors import SENSOR_CLASSES, AttributeRefused, CollisionSensor, Sensor
+from sb3_carla.simulator.sensors import SENSOR_CLASSES, CollisionSensor, Sensor
 from sb3_carla.simulator.town import Atlas
 from sb3_carla.simulator.vehicle import MAX_STEP
 from sb3_carla.simulator.weather import Weather
@@ -67,6 +67,7 @@ class World:
         self.solids: list[SolidActor] = []  # what can be hit, in the order of the ids
         self.sensors: dict[int, Sensor] = {}  # by stream id
         self.hits: list[Hit] = []  # of the last step
+        self._forgetful: list[Vehicle] = []  # without sticky control
         self._attached: list[Actor] = []
         self._visible: list[SolidActor] = []
         self._bodies: Bodies = np.zeros(0, BODY)
@@ -132,9 +133,9 @@ class World:
         if blueprint.sensor is not None and blueprint.sensor in SENSOR_CLASSES:
             try:
                 sensor = SENSOR_CLASSES[blueprint.sensor](id, blueprint, attributes, pose, self._next_stream)
-            except AttributeRefused as error:
+                sensor.prepare(self.town)
+            except ValueError as error:  # an attribute that the sensor or its camera refuses
                 raise SpawnError(f"Spawn failed: {error}") from None
-            sensor.prepare(self.town)
             sensor.token = token(self._next_stream, self.stream_port)
             self._next_stream += 1
             return sensor
@@ -179,6 +180,7 @@ class World:
         """Rebuild the lists by kind."""
         actors = list(self.actors.values())
         self.vehicles = [one for one in actors if isinstance(one, Vehicle)]
+        self._forgetful = [one for one in self.vehicles if not one.sticky]
         self.walkers = [one for one in actors if isinstance(one, Walker)]
         self._visible = [one for one in actors if isinstance(one, SolidActor)]
         self.solids = [one for one in self._visible if one.collides]
@@ -199,6 +201,8 @@ class World:
         part = delta / pieces
         roads = self.town.roads
         self.hits = []
+        for vehicle in self._forgetful:
+            vehicle.forget()
         for _ in range(pieces):
             for vehicle in self.vehicles:
                 vehicle.advance(part, roads)

@@ -78,6 +78,15 @@ class RawClient:
         self.sock.close()
 
 
+def ask(port: int, method: str, *arguments: Any) -> Any:
+    """One call over a connection of its own."""
+    client = RawClient(port)
+    try:
+        return client.call(method, *arguments)
+    finally:
+        client.close()
+
+
 class Stream:
     """One subscription to the streaming port."""
 

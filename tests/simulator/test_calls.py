@@ -203,3 +203,22 @@ def test_a_useless_map_sent_by_a_client_is_refused(raw, opendrive):
     with pytest.raises(RuntimeError):
         raw.call("copy_opendrive_to_file", opendrive, [])
     assert raw.call("get_map_info")[0] == "Carla/Maps/Town_Blocks"
+
+
+def test_scenery_can_be_asked_for_by_its_label_and_met_by_a_ray(raw):
+    objects = raw.call("get_environment_objects", 3)
+    assert {kind for *_, kind in objects} == {3}
+    assert len(raw.call("get_all_level_BBs", 255)) > len(objects) > 10
+    x, y, _ = objects[0][0][0]
+    top = 2.0 * objects[0][1][1][2]
+    (roof, roof_label), *_, (ground, ground_label) = raw.call("cast_ray", [x, y, 100.0], [x, y, -1.0])
+    assert (roof_label, ground_label) == (3, 1)
+    assert roof == pytest.approx([x, y, top], abs=1.0)
+    assert ground == pytest.approx([x, y, 0.0], abs=1e-6)
+
+
+def test_a_point_is_projected_onto_the_ground(raw):
+    found, (point, label) = raw.call("project_point", [5.0, 6.0, 7.0], [0.0, 0.0, -1.0], 20.0)
+    assert found is True
+    assert (point, label) == ([5.0, 6.0, 0.0], 1)
+    assert raw.call("project_point", [5.0, 6.0, 7.0], [0.0, 0.0, 1.0], 20.0)[0] is False

@@ -36,7 +36,8 @@ def drive(port: int) -> list[bytes]:
                 message = stream.message()
             # The frame depends on how long the server ran by itself before the drive.
             messages.append(message[:8] + message[16:])
-    client.close()
+    for one in (client, *streams):
+        one.close()
     return messages
 
 

@@ -37,16 +37,16 @@ def closed_by_server(sock, within=5.0):
     ],
 )
 def test_bytes_that_are_no_rpc_close_only_their_own_connection(raw, server, data):
-    bad = socket.create_connection((server.host, server.port))
-    bad.sendall(data)
-    assert closed_by_server(bad)
+    with socket.create_connection((server.host, server.port)) as bad:
+        bad.sendall(data)
+        assert closed_by_server(bad)
     assert raw.call("version") == "0.9.16"
 
 
 def test_more_than_a_handshake_on_the_streaming_port_closes_the_connection(raw, server):
-    bad = socket.create_connection((server.host, server.stream_port))
-    bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    assert closed_by_server(bad)
+    with socket.create_connection((server.host, server.stream_port)) as bad:
+        bad.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert closed_by_server(bad)
     assert raw.call("tick_cue") > 0
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from plain_client import RawClient
+from plain_client import RawClient, ask
 
 from sb3_carla.simulator import EmbeddedServer, ServerError
 
@@ -33,7 +33,7 @@ def test_a_with_block_starts_a_server_and_ends_it():
     with EmbeddedServer("Town_Curves") as server:
         pid = server.pid
         assert server.is_alive()
-        assert RawClient(server.port).call("get_map_info")[0] == "Carla/Maps/Town_Curves"
+        assert ask(server.port, "get_map_info")[0] == "Carla/Maps/Town_Curves"
     assert not server.is_alive()
     assert server.pid is None
     assert ended(pid)
@@ -47,7 +47,7 @@ def test_a_server_can_be_started_again_after_it_was_killed():
         assert time.monotonic() < deadline
     with server:
         assert server.is_alive()
-        assert RawClient(server.port).call("version") == "0.9.16"
+        assert ask(server.port, "version") == "0.9.16"
 
 
 def test_stopping_twice_is_no_error():
@@ -90,10 +90,9 @@ def test_a_users_map_file_is_served_under_its_name(tmp_path):
     path = tmp_path / "My Town.xodr"
     path.write_text(RoadMap.load("Town_Curves").opendrive)
     with EmbeddedServer(str(path)) as server:
-        client = RawClient(server.port)
-        assert client.call("get_map_info")[0] == "Carla/Maps/My Town"
-        assert client.call("get_available_maps")[0] == "/Game/Carla/Maps/My Town"
-        client.call("load_new_episode", "My Town", True, 65535)
+        assert ask(server.port, "get_map_info")[0] == "Carla/Maps/My Town"
+        assert ask(server.port, "get_available_maps")[0] == "/Game/Carla/Maps/My Town"
+        ask(server.port, "load_new_episode", "My Town", True, 65535)
 
 
 def test_a_start_that_takes_too_long_is_ended():
@@ -111,6 +110,7 @@ def test_a_signal_ends_the_server_cleanly(number):
     process = server._process
     os.kill(server.pid, number)
     assert process.wait(5.0) == 0
+    client.close()
     server.stop()
 
 
@@ -125,6 +125,18 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed():
     parent.wait()
     parent.stdout.close()
     assert ended(pid)
+
+
+def test_a_forked_child_that_ends_does_not_take_the_server_with_it():
+    server = EmbeddedServer("Town_Curves").start()
+    pid = os.fork()
+    if pid == 0:
+        server.__del__()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert server.is_alive()
+    assert ask(server.port, "version") == "0.9.16"
+    server.stop()
 
 
 def test_a_dead_server_shows_the_end_of_its_log():

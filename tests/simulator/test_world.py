@@ -41,6 +41,8 @@ def test_an_occupied_place_refuses_a_spawn_with_the_words_of_carla(world):
         ("sensor.camera.rgb", {"image_size_x": "0"}, "image_size_x"),
         ("sensor.camera.rgb", {"image_size_x": "wide"}, "image_size_x"),
         ("sensor.camera.rgb", {"fov": "180"}, "fov"),
+        ("sensor.camera.rgb", {"fov": "0.01"}, "field of view"),
+        ("sensor.other.imu", {"noise_accel_stddev_x": "nan"}, "noise_accel_stddev_x"),
     ],
 )
 def test_an_impossible_spawn_says_why_and_leaves_nothing_behind(world, type_id, attributes, complaint):
@@ -152,6 +154,23 @@ def test_a_walker_goes_where_its_control_says(world):
     assert walker.pose.y - pose.y == pytest.approx(3.0, abs=0.05)
     assert walker.pose.x == pytest.approx(pose.x, abs=1e-6)
     assert walker.velocity == pytest.approx((0.0, 1.5, 0.0))
+
+
+def test_a_walker_stands_on_the_ground_after_its_first_step(world):
+    pose = points(world)[0]
+    walker = world.spawn(ActorDescription("walker.pedestrian.0002", {}), pose._replace(z=pose.z + 3.0))
+    world.step(0.05)
+    bottom = walker.pose.z - walker.box_extent[2]
+    assert bottom == pytest.approx(world.town.roads.height(pose.x, pose.y), abs=1e-6)
+
+
+def test_without_sticky_control_a_command_lasts_one_step(world):
+    car = world.spawn(ActorDescription("vehicle.tesla.model3", {"sticky_control": "false"}), points(world)[0])
+    car.command(VehicleControl(throttle=0.5))
+    world.step(0.1)
+    assert car.motion.control.throttle == 0.5
+    world.step(0.1)
+    assert car.motion.control.throttle == 0.0
 
 
 def test_a_vehicle_without_collisions_goes_through_another(world):

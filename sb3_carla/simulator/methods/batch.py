@@ -109,7 +109,7 @@ def _walker_state(service: Service, client: Client, body: list[Any]) -> int:
 
 def _lights(service: Service, client: Client, body: list[Any]) -> int:
     actor_id, flags = body
-    METHODS["set_vehicle_light_state"].handler(service, client, read_int(actor_id), [flags])
+    METHODS["set_vehicle_light_state"].handler(service, client, read_int(actor_id), [read_int(flags)])
     return int(actor_id)
 
 

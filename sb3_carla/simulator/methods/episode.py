@@ -16,6 +16,7 @@ from sb3_carla.simulator.wire.values import (
     read_bool,
     read_float,
     read_int,
+    read_list,
     read_settings,
     read_str,
     wire_transform,
@@ -129,10 +130,14 @@ def get_weather_parameters(service: Service, client: Client) -> Weather:
     return service.world.weather
 
 
-@method("set_weather_parameters", read_anything, void=True)
-def set_weather_parameters(service: Service, client: Client, values: Any) -> None:
+def _read_weather(value: Any) -> Weather:
+    return Weather(*read_list(read_float)(value)[: len(Weather._fields)])
+
+
+@method("set_weather_parameters", _read_weather, void=True)
+def set_weather_parameters(service: Service, client: Client, weather: Weather) -> None:
     """Change the weather."""
-    service.world.weather = Weather(*(read_float(value) for value in values[: len(Weather._fields)]))
+    service.world.weather = weather
 
 
 @method("get_imui_gravity")

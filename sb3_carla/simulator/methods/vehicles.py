@@ -20,6 +20,7 @@ from sb3_carla.simulator.wire.values import (
     read_control,
     read_float,
     read_int,
+    read_list,
     read_vector,
     read_walker_control,
 )
@@ -53,9 +54,7 @@ def walker(service: Service, actor_id: int) -> Walker:
 @method("apply_control_to_vehicle", read_int, read_control, void=True)
 def apply_control_to_vehicle(service: Service, client: Client, actor_id: int, control: VehicleControl) -> None:
     """Drive by this control until the next one."""
-    actor = vehicle(service, actor_id)
-    actor.motion.command(control)
-    actor.changed = True
+    vehicle(service, actor_id).command(control)
 
 
 @method("apply_ackermann_control_to_vehicle", read_int, read_ackermann, void=True)
@@ -135,10 +134,10 @@ def get_vehicle_light_state(service: Service, client: Client, actor_id: int) -> 
     return (vehicle(service, actor_id).lights,)
 
 
-@method("set_vehicle_light_state", read_int, read_anything, void=True)
-def set_vehicle_light_state(service: Service, client: Client, actor_id: int, state: Any) -> None:
-    """Switch lights."""
-    vehicle(service, actor_id).lights = read_int(state[0]) & 0xFFFFFFFF
+@method("set_vehicle_light_state", read_int, read_list(read_int), void=True)
+def set_vehicle_light_state(service: Service, client: Client, actor_id: int, state: list[int]) -> None:
+    """Switch lights; the flags come as the only element of an array."""
+    vehicle(service, actor_id).lights = (state[0] if state else 0) & 0xFFFFFFFF
 
 
 @method("get_vehicle_light_states")
