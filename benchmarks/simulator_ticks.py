@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -60,7 +61,7 @@ def measure(case: Case, port: int, server_pid: int, seconds: float) -> dict[str,
         camera = world.spawn_actor(blueprint, mount, attach_to=ego)
         camera.listen(images.put)
     if case.npcs:
-        manager = client.get_trafficmanager(20000 + port % 10000)
+        manager = client.get_trafficmanager(free_port())
         manager.set_synchronous_mode(True)
         manager.set_random_device_seed(1)
         far_apart = [point for point in points[1:] if point.location.distance(points[0].location) > 10.0]
@@ -90,6 +91,14 @@ def measure(case: Case, port: int, server_pid: int, seconds: float) -> dict[str,
         "server_us": 1e6 * (cpu_time(server_pid) - server_before) / steps,
         "client_us": 1e6 * (time.process_time() - client_before) / steps,
     }
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for the traffic manager."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def cpu_time(pid: int) -> float:

@@ -257,14 +257,14 @@ class Camera:
         shapes: list[Pixels | list[Pixels]] = [*still.corners]
         away = [still.away]
         if look is None:
-            tags: list[float] = square.solids.tags[still.index].tolist()
+            tags: list[float] = square.solids.tags[still.things].tolist()
             if moving is not None:
                 shapes += moving.polygons.corners
                 away.append(moving.polygons.away)
                 tags += moving.tags.tolist()
             paint(image, shapes, tags, np.concatenate(away))
             return
-        colours = [square.colours(look)[still.index]]
+        colours = [square.colours(look)[still.things]]
         if view.focal > _WINDOWS_FROM:
             panes, distances, lights = square.windows(view, still)
             shapes += panes

@@ -137,7 +137,7 @@ class _Painter:
     def _pixels(self, points: Floats) -> npt.NDArray[np.int32]:
         """OpenCV's fixed-point coordinates; a pixel's centre has whole numbers."""
         pixels = (points[:, :2] - self.origin) / self.resolution - 0.5
-        return np.rint(pixels * 2**_SHIFT).astype(np.int32)
+        return np.asarray(np.rint(pixels * 2**_SHIFT), np.int32)
 
     def _fill(self, lane: Lane, material: Material) -> None:
         outline = self._pixels(np.concatenate([lane.inner, lane.outer[::-1]]))
@@ -193,10 +193,10 @@ def _grain(finest: float) -> npt.NDArray[np.float32]:
         knots = int(min(_PERIOD, max(4, _PERIOD * finest / size)))
         spots = np.pad(random.standard_normal((knots, knots)), 2, mode="wrap")
         scale = _PERIOD / knots
-        spots = cv2.resize(spots, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        spots = np.asarray(cv2.resize(spots, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.float64)
         first = round(2 * scale)
         total += weight * spots[first : first + _PERIOD, first : first + _PERIOD]
-    return np.clip(_GRAINS / 2 + 3 * total / total.std(), 0, _GRAINS - 1).astype(np.float32)
+    return np.asarray(np.clip(_GRAINS / 2 + 3 * total / total.std(), 0, _GRAINS - 1), np.float32)
 
 
 def _lines(mark: Mark) -> Iterator[tuple[Floats, float, Material]]:
@@ -229,7 +229,7 @@ def _beside(points: Floats, offset: float) -> Floats:
     """A line ``offset`` metres to the right of another one."""
     if offset == 0.0:
         return points
-    along = np.gradient(points[:, :2], axis=0)
+    along = np.asarray(np.gradient(points[:, :2], axis=0))
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     moved = points.copy()
     moved[:, :2] += offset * np.stack([-along[:, 1], along[:, 0]], axis=1)

@@ -42,7 +42,7 @@ class Polygons(NamedTuple):
     """Polygons to be painted, and which thing each of them shows."""
 
     corners: list[Pixels]  # n arrays (m, 2), fixed point with SHIFT fractional bits
-    index: Indices  # (n,) of the things
+    things: Indices  # (n,) which one each polygon shows
     away: Floats  # (n,) distance in plan [m]: larger ones are painted first, equal ones in this order
 
 

@@ -70,7 +70,7 @@ def _glow(look: Look) -> npt.NDArray[np.float32]:
     cosine = np.cos(elevation) * (np.cos(azimuth) * x + np.sin(azimuth) * y) + np.sin(elevation) * z
     strength = (1 - 0.9 * look.cloudiness) * max(look.light) * math.exp(-40 * look.haze)
     glow = strength * (0.35 * np.exp((cosine - 1) * 60) + np.clip((cosine - 0.9993) * 4000, 0, 1))
-    return np.clip(glow, 0, 1).astype(np.float32)[..., None]
+    return np.asarray(np.clip(glow, 0, 1), np.float32)[..., None]
 
 
 class Sky:

@@ -47,7 +47,16 @@ class Solids(NamedTuple):
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> Solids:
         """Only the chosen ones."""
-        return Solids(self.points[:, chosen], self.outlines[:, :, chosen], *(array[chosen] for array in self[2:]))
+        return Solids(
+            points=self.points[:, chosen],
+            outlines=self.outlines[:, :, chosen],
+            normals=self.normals[chosen],
+            offsets=self.offsets[chosen],
+            centres=self.centres[chosen],
+            areas=self.areas[chosen],
+            colours=self.colours[chosen],
+            tags=self.tags[chosen],
+        )
 
 
 def solids_of(bodies: npt.NDArray[np.void]) -> Solids:
@@ -119,7 +128,8 @@ class _Square:
         """Lit colours (n, 4), kept while the weather stays."""
         if look is not self._look:
             # A crown's own colours already hold its light and shade.
-            upright = np.where(self.solids.normals.any(axis=1)[:, None], self.solids.normals, np.array([0.0, 0.0, 0.9]))
+            has_normal = np.any(self.solids.normals != 0.0, axis=1, keepdims=True)
+            upright = np.where(has_normal, self.solids.normals, np.array([0.0, 0.0, 0.9]))
             self._look, self._lit = look, lit(self.solids.colours, upright @ np.array(look.sun), look)
         return self._lit
 
@@ -138,9 +148,9 @@ class _Square:
 
     def windows(self, view: View, polygons: Polygons) -> tuple[list[list[Pixels]], Floats, list[bool]]:
         """The windows of the walls among some polygons: shapes, distances, and whether light falls out of them."""
-        walls = (polygons.away < window_range(view.focal)) & (self.solids.tags[polygons.index] == _BUILDING)
-        walls &= np.abs(self.solids.normals[polygons.index, 2]) < 0.5
-        chosen = polygons.index[walls]
+        walls = (polygons.away < window_range(view.focal)) & (self.solids.tags[polygons.things] == _BUILDING)
+        walls &= np.abs(self.solids.normals[polygons.things, 2]) < 0.5
+        chosen = polygons.things[walls]
         shapes: list[list[Pixels]] = []
         away: list[float] = []
         lights: list[bool] = []
@@ -201,7 +211,7 @@ class StaticView:
                 axes = rotation_matrix(0.0, yaw, 0.0)
                 polygons = candidates.polygons(View(eye, axes, axes @ to_pixels, focal, width, width, ground))
                 canvas = np.zeros((width, width), np.int32)
-                paint(canvas, polygons.corners, (polygons.index + 1.0).tolist(), polygons.away)
+                paint(canvas, polygons.corners, (polygons.things + 1.0).tolist(), polygons.away)
                 most = np.maximum(most, np.bincount(canvas.ravel(), minlength=len(most) + 1)[1:])
         near[near] = most >= max(2.0, _FEWEST * (focal / self._focal) ** 2)
         return _Square(solids.select(near))

@@ -69,7 +69,7 @@ class Look(NamedTuple):
         if max(abs(gain - 1.0) for gain in self.ground) < 0.005:
             return None
         table = np.arange(256)[:, None] * np.array([*self.ground, 1.0])
-        return np.clip(np.rint(table), 0, 255).astype(np.uint8)[None]
+        return np.asarray(np.clip(np.rint(table), 0, 255), np.uint8)[None]
 
 
 @lru_cache(maxsize=64)
