@@ -126,8 +126,11 @@ class TrafficManagers:
         entry = self._by_port.pop(port, None)
         if entry is None:
             return False
-        if all(connection != entry[1] for _, connection in self._by_port.values()):
-            self._pacing.pop(entry[1], None)
+        left = [other for other, (_, connection) in self._by_port.items() if connection == entry[1]]
+        if left:
+            self._pacing[entry[1]].port = left[0]
+        else:
+            del self._pacing[entry[1]]
         return True
 
     def drop(self, connection: int) -> None:

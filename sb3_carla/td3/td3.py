@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
 from stable_baselines3.common.utils import FloatSchedule, polyak_update
@@ -65,6 +68,10 @@ IMAGE_LEARNING_RATES: Mapping[str, float] = {
 }
 SB3_LEARNING_RATE = 1e-3
 
+# Standard deviation of the exploration noise with our features extractors, where the caller gives none: the TD3 paper's
+# (section 6.1), which SB3 leaves out.
+IMAGE_EXPLORATION_NOISE = 0.1
+
 TARGETS = ("min", "mpg")
 
 
@@ -96,7 +103,7 @@ class TD3(PortableTD3):
     :param action_penalty: coefficient c of ``c * ||u||^2`` in the actor loss, where ``pi(s) = tanh(u)``
     :param random_shift: shift the images of each batch at random by up to so many pixels (4 in DrQ-v2); 0 is off
     :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images take
-        `FrameReplayBuffer`
+        `FrameReplayBuffer`; with ``action_noise=None``, images read by our extractors get noise of 0.1
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -158,17 +165,21 @@ class TD3(PortableTD3):
         rate = SB3_LEARNING_RATE if learning_rate is None else learning_rate
         setup_model = kwargs.pop("_init_setup_model", True)
         super().__init__(policy, env, rate, _init_setup_model=False, **kwargs)  # type: ignore[arg-type]  # strings
-        if learning_rate is None and env is not None:
-            self._choose_image_rates()
+        if env is not None:
+            self._choose_image_defaults(learning_rate)
         if setup_model:
             self._setup_model()
 
-    def _choose_image_rates(self) -> None:
-        """Give the parts without a rate those for images, if the policy will read images with one of our extractors."""
-        extractor = extractor_class(self.policy_class, self.policy_kwargs)
-        if isinstance(self.learning_rates, dict | None) and reads_images(extractor, self.observation_space):
+    def _choose_image_defaults(self, learning_rate: Rate | None) -> None:
+        """Fill in the rates and the noise that were not given, if one of our extractors will read images."""
+        if not reads_images(extractor_class(self.policy_class, self.policy_kwargs), self.observation_space):
+            return
+        if learning_rate is None and isinstance(self.learning_rates, dict | None):
             given = {part: rate for part, rate in (self.learning_rates or {}).items() if rate is not None}
             self.learning_rates = {**IMAGE_LEARNING_RATES, **given}
+        if self.action_noise is None and isinstance(self.action_space, spaces.Box):
+            mean = np.zeros(self.action_space.shape)
+            self.action_noise = NormalActionNoise(mean, mean + IMAGE_EXPLORATION_NOISE)
 
     def _setup_lr_schedule(self) -> None:
         self.lr_schedule = FloatSchedule(parse_schedule(self.learning_rate))

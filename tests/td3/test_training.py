@@ -11,6 +11,7 @@ import stable_baselines3 as sb3
 import torch as th
 from pixels import DictEnv, FixedBatches, PixelEnv
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_carla.td3 import PARTS, TD3
@@ -211,3 +212,11 @@ def test_it_is_a_td3_of_sb3_and_learns_with_its_callbacks() -> None:
     seen: list[int] = []
     model.learn(10, callback=lambda local, _: bool(seen.append(local["self"].num_timesteps)) or True)
     assert seen == list(range(1, 11))
+
+
+def test_images_are_explored_with_the_papers_noise_unless_noise_is_given() -> None:
+    noise = TD3("CnnPolicy", PixelEnv(), buffer_size=10).action_noise
+    assert isinstance(noise, NormalActionNoise)
+    given = NormalActionNoise(np.zeros(2), np.zeros(2))
+    assert TD3("CnnPolicy", PixelEnv(), buffer_size=10, action_noise=given).action_noise is given
+    assert TD3("MlpPolicy", "Pendulum-v1").action_noise is None
