@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-SOURCES := sb3_carla callbacks tests examples benchmarks
+SOURCES := sb3_carla callbacks tests examples benchmarks docs
 
 .PHONY: help train test test-slow lint type format bench clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any, SupportsFloat
 
@@ -131,13 +132,13 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """
         if self._steps is None:
             raise CarlaEnvError("step() was called without an episode under way. Call reset() first.")
-        steer, pedal = (float(value) for value in np.clip(np.asarray(action, np.float64), -1.0, 1.0))
-        if not np.isfinite(steer + pedal):
+        steer, pedal = np.asarray(action, np.float64).tolist()
+        if not math.isfinite(steer + pedal):
             raise CarlaEnvError(f"The action {action!r} is not finite. The policy that made it has diverged.")
         assert self._client is not None
         self._steps += 1
         try:
-            answer = self._client.ask("step", steer, pedal, timeout=STEP_TIMEOUT)
+            answer = self._client.ask("step", _clip(steer), _clip(pedal), timeout=STEP_TIMEOUT)
         except ClientLostError as error:
             self._lose_client(error)
             self._steps = None
@@ -220,6 +221,10 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if self.render_mode == "human":
             assert self._client is not None
             show(self._client.ask("render", timeout=STEP_TIMEOUT))
+
+
+def _clip(value: float) -> float:
+    return min(max(value, -1.0), 1.0)
 
 
 class LocalClient:

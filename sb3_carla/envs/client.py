@@ -21,6 +21,7 @@ from sb3_carla.envs.scenario import Scenario, did_you_mean
 
 RPC_TIMEOUT = 10.0  # [s] for one call; CARLA's own advice for a busy server
 FRAME_TIMEOUT = 5.0  # [s] for a sensor's data after the tick that made it
+EGO_COLOUR = "190,45,35"  # R, G, B
 EGO_ROLE, NPC_ROLE = "sb3_carla_ego", "sb3_carla_npc"  # by which actors of an earlier, lost run are found
 
 CameraImage = npt.NDArray[np.uint8]  # (height, width, 4) BGRA
@@ -133,13 +134,15 @@ class CarlaClient:
         """Advance the world by one tick and return its frame number; RuntimeError when the server does not answer."""
         return int(self.world.tick(RPC_TIMEOUT))
 
-    def spawn_vehicle(self, blueprint_id: str, candidates: list[carla.Transform], role: str) -> carla.Vehicle:
-        """Spawn a vehicle at the first of the candidate points that is free.
+    def spawn_ego(self, blueprint_id: str, candidates: list[carla.Transform]) -> carla.Vehicle:
+        """Spawn the ego vehicle at the first of the candidate points that is free.
 
         :raises ConfigurationError: for an unknown blueprint, or when no candidate is free
         """
         blueprint = self._blueprint(blueprint_id)
-        blueprint.set_attribute("role_name", role)
+        blueprint.set_attribute("role_name", EGO_ROLE)
+        if blueprint.has_attribute("color"):
+            blueprint.set_attribute("color", EGO_COLOUR)
         for transform in candidates:
             vehicle = self.world.try_spawn_actor(blueprint, transform)
             if vehicle is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import selectors
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,10 @@ class ClientProcess:
                 env={**os.environ, AUTHKEY_VARIABLE: authkey.hex()},
             )
             self._connection: Connection[Any, Any] = self._accept(listener)
+        self._selector: selectors.BaseSelector | None = None
+        if os.name == "posix":  # a pipe of Windows cannot be selected
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(self._connection, selectors.EVENT_READ)
 
     @property
     def pid(self) -> int:
@@ -72,7 +77,7 @@ class ClientProcess:
         try:
             self._connection.send(request)
             deadline = time.monotonic() + timeout
-            while not self._connection.poll(POLL_SECONDS):
+            while not self._answered(POLL_SECONDS):
                 if not self._server_is_alive():
                     raise ServerLostError("the server process ended")
                 if time.monotonic() > deadline:
@@ -105,8 +110,16 @@ class ClientProcess:
         """End the process at once."""
         self._process.kill()
         self._process.wait()
+        if self._selector is not None:
+            self._selector.close()
         self._connection.close()
         self._stderr.close()
+
+    def _answered(self, seconds: float) -> bool:
+        """Wait so long for an answer. Connection.poll() does the same, but builds a new selector for every call."""
+        if self._selector is None:
+            return self._connection.poll(seconds)
+        return bool(self._selector.select(seconds))
 
     def _accept(self, listener: Listener) -> Connection[Any, Any]:
         """Wait for the call back; Listener has no time-out of its own, so the process is looked at meanwhile."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.envs.client import EGO_ROLE, CameraImage, CarlaClient, image_array
+from sb3_carla.envs.client import CameraImage, CarlaClient, image_array
 from sb3_carla.envs.observation import POINTS_AHEAD, State, state_vector
 from sb3_carla.envs.reward import Motion, reward_terms
 from sb3_carla.envs.route import LaneTracker, angle_difference
@@ -142,7 +142,7 @@ class DrivingTask:
 
     def _make_ego(self, render: bool) -> None:
         scenario, client = self.scenario, self.client
-        self.ego = client.spawn_vehicle(scenario.vehicle, client.spawn_points, EGO_ROLE)
+        self.ego = client.spawn_ego(scenario.vehicle, client.spawn_points)
         mount = carla.Transform(
             carla.Location(x=scenario.camera_x, z=scenario.camera_z), carla.Rotation(pitch=scenario.camera_pitch_deg)
         )

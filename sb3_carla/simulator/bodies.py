@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.simulator.geometry import BODY
+from sb3_carla.simulator.geometry import BODY, rotation_matrix
 from sb3_carla.simulator.projection import NEAR, Floats, Indices, Polygons, View, lit, project
 from sb3_carla.simulator.shapes import BOX, SHAPES, Shape
 from sb3_carla.simulator.weather import Look
@@ -114,4 +114,12 @@ def _in_sight(view: View, bodies: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.
     seen = (forward > NEAR - radius) & (pixels > _SMALLEST * forward)
     seen &= np.abs(side) < slope * forward + radius * (1 + slope)
     index = seen.nonzero()[0]
+    if len(index) == 1 and _holds(bodies[index[0]], view.eye):  # nobody but the car that carries the camera
+        index = index[:0]
     return bodies[index], (pixels > _DETAIL_PIXELS * forward)[index].astype(np.int64)
+
+
+def _holds(body: np.void, eye: Floats) -> bool:
+    """Whether a body's enlarged box holds the camera."""
+    local = (eye - body["centre"]) @ rotation_matrix(*body["rotation"].tolist())
+    return bool((np.abs(local) <= body["extent"] + _CONTAINS).all())

@@ -87,6 +87,7 @@ class Loop:
             due = self.service.until_free_run(time.monotonic())
             if due is not None and due <= 0.0:
                 self.service.step()
+                self.service.publish_pictures()
 
     def close(self) -> None:
         """Close all sockets."""
@@ -135,6 +136,7 @@ class Loop:
             self._ticks.popleft()
             connection.replies += self.service.answer(connection.client, request)
             self._flush(connection)
+            self.service.publish_pictures()
 
     def _wake_traffic_managers(self, now: float) -> None:
         """Call those again that have missed a tick; only ever at the address that their own client came from."""

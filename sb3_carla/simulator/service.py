@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sb3_carla.simulator.methods import METHODS, Refused
-from sb3_carla.simulator.sensors import Message
+from sb3_carla.simulator.sensors import CameraSensor, Message
 from sb3_carla.simulator.traffic_manager import TrafficManagers
 from sb3_carla.simulator.wire import rpc
 from sb3_carla.simulator.wire.layouts import WORLD_STREAM
@@ -55,6 +55,7 @@ class Service:
         self._announced: Counter[int] = Counter()  # stream id -> subscriptions that are to come
         self._announced_until = 0.0
         self._unknown: set[str] = set()
+        self._pictures_due = False
         self._stepped = time.monotonic()
         self._started = self._stepped
 
@@ -157,7 +158,7 @@ class Service:
         return self._stepped + max(_SHORTEST, settings.fixed_delta or FREE_RUN) - now
 
     def step(self) -> None:
-        """One step of the world, published to all subscribers before anyone is told that it is done."""
+        """One step of the world, published to all subscribers but for its pictures."""
         world = self.world
         settings = world.settings
         if settings.fixed_delta is not None and settings.synchronous:
@@ -169,16 +170,33 @@ class Service:
             world.step(settings.fixed_delta or passed, now - self._started)
         self._publish()
 
+    def publish_pictures(self) -> None:
+        """Draw and publish what the cameras saw in the last step, if that is still to be done.
+
+        As with CARLA, a tick is answered before its pictures are there: the client works while they are drawn.
+        """
+        if self._pictures_due:
+            self._pictures_due = False
+            self._measure(pictures=True)
+
     def _publish(self) -> None:
         world, publisher = self.world, self._publisher
         snapshot = world.snapshot()
         if publisher.listening(WORLD_STREAM):
             publisher.publish(WORLD_STREAM, (snapshot,))
+        self._measure(pictures=False)
+        self._pictures_due = True
+        for detector, other, impulse in world.collisions():
+            if publisher.listening(detector.stream_id):
+                publisher.publish(detector.stream_id, detector.report(world, other, impulse))
+
+    def _measure(self, *, pictures: bool) -> None:
+        """Publish what the cameras, or all other sensors, measure in this frame."""
+        world, publisher = self.world, self._publisher
         for stream_id, sensor in world.sensors.items():
+            if isinstance(sensor, CameraSensor) is not pictures:
+                continue
             if publisher.listening(stream_id) and sensor.due(world.elapsed):
                 message = sensor.measure(world)
                 if message is not None:
                     publisher.publish(stream_id, message)
-        for detector, other, impulse in world.collisions():
-            if publisher.listening(detector.stream_id):
-                publisher.publish(detector.stream_id, detector.report(world, other, impulse))

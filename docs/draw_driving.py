@@ -1,0 +1,70 @@
+"""Draw the README's picture: a trained policy in the embedded simulator, from behind and as the network sees it.
+
+python docs/draw_driving.py runs/td3/Carla-v0_1/Carla-v0.zip docs/images/driving.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sb3_carla import TD3, CarlaEnv
+
+Image = npt.NDArray[np.uint8]
+
+MOMENTS = (60, 130, 240)  # env steps at which a row of the picture is taken
+GAP = 6  # [pixel] between the parts
+
+
+def drive(model: TD3, env: CarlaEnv, seed: int) -> list[tuple[Image, Image]]:
+    """The views from behind and the observations at :data:`MOMENTS` of one episode; fewer if it ends before."""
+    views: list[tuple[Image, Image]] = []
+    observation, _ = env.reset(seed=seed)
+    for step in range(MOMENTS[-1] + 1):
+        if step in MOMENTS:
+            view = env.render()
+            assert view is not None
+            views.append((view, observation))
+        action, _ = model.predict(observation, deterministic=True)
+        observation, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            break
+    return views
+
+
+def row(view: Image, observation: Image) -> Image:
+    """One moment: the view from behind, then the four frames of the observation, oldest first."""
+    height = view.shape[0]
+    side = (height - GAP) // 2
+    frames = [
+        cv2.cvtColor(cv2.resize(f, (side, side), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2RGB)
+        for f in observation
+    ]
+    blank = np.full((side, GAP, 3), 255, np.uint8)
+    upper, lower = (np.hstack([blank, frames[i], blank, frames[i + 1]]) for i in (0, 2))
+    between = np.full((height - 2 * side, upper.shape[1], 3), 255, np.uint8)
+    return np.hstack([view, np.vstack([upper, between, lower])])
+
+
+def main() -> None:
+    """Draw it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    env = CarlaEnv(render_mode="rgb_array", action_repeat=2)
+    rows = [row(*moment) for moment in drive(TD3.load(options.model, device="cpu", buffer_size=1), env, options.seed)]
+    env.close()
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    picture = np.vstack([part for one in rows for part in (one, gap)][:-1])
+    options.picture.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(options.picture), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+if __name__ == "__main__":
+    main()
