@@ -89,6 +89,10 @@ def test_the_same_seed_gives_the_same_trajectory_bit_for_bit() -> None:
     assert trajectory(seed=3, steps=500) == trajectory(seed=3, steps=500)
 
 
+def test_the_same_seed_gives_the_same_trajectory_among_20_npcs() -> None:
+    assert trajectory(3, 500, scenario="light_traffic") == trajectory(3, 500, scenario="light_traffic")
+
+
 def test_another_seed_gives_another_trajectory() -> None:
     assert trajectory(seed=3, steps=5) != trajectory(seed=4, steps=5)
 
