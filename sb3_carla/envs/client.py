@@ -15,9 +15,9 @@ import carla
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.envs.errors import ConfigurationError, ServerUnavailableError
+from sb3_carla.envs.errors import ConfigurationError, ServerUnavailableError, did_you_mean
 from sb3_carla.envs.route import LaneGraph
-from sb3_carla.envs.scenario import Scenario, did_you_mean
+from sb3_carla.envs.scenario import Scenario
 
 RPC_TIMEOUT = 10.0  # [s] for one call; CARLA's own advice for a busy server
 FRAME_TIMEOUT = 5.0  # [s] for a sensor's data after the tick that made it

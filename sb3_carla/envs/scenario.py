@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from sb3_carla.envs.errors import ConfigurationError
+from sb3_carla.envs.errors import ConfigurationError, did_you_mean
 
 Record = TypeVar("Record", bound="RewardWeights | Scenario")
 
@@ -136,20 +135,11 @@ def make_scenario(name: str, overrides: Mapping[str, Any]) -> Scenario:
     >>> make_scenario("lane_folowing", {})
     Traceback (most recent call last):
     ...
-    sb3_carla.envs.errors.ConfigurationError: There is no scenario 'lane_folowing'. Did you mean 'lane_following'? \
-Known: lane_following, light_traffic.
+    sb3_carla.envs.errors.ConfigurationError: There is no scenario 'lane_folowing'. Did you mean 'lane_following'?
     """
     if name not in SCENARIOS:
         raise ConfigurationError(f"There is no scenario {name!r}. {did_you_mean(name, SCENARIOS)}")
     return _replaced(SCENARIOS[name], dict(overrides), "option of CarlaEnv")
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The second sentence of an error about an unknown name: the nearest known name, then all of them."""
-    names = list(known)
-    nearest = difflib.get_close_matches(str(given), names, n=1)
-    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{hint}Known: {', '.join(names)}."
 
 
 def _replaced(record: Record, changes: dict[str, Any], kind: str) -> Record:

@@ -7,12 +7,11 @@ policy, the environment, the callbacks and the wrappers.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import yaml
 from gymnasium.envs.registration import load_env_creator
 
 from sb3_carla.command_line import CommandError
+from sb3_carla.envs.errors import did_you_mean
 
 # What rl_zoo3 itself takes out of a section (ExperimentManager._preprocess_hyperparams and _preprocess_action_noise).
 ZOO_KEYS = frozenset(
@@ -59,13 +59,6 @@ class HyperparameterError(CommandError):
     """A configuration file, section or value that cannot be used."""
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
-    """The second sentence of an error about an unknown name: the nearest known one, or all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(names)}."
-
-
 def packaged_config(name: str) -> Path:
     """The path of a file of ``zoo_configs/``: beside the package in a checkout, inside it in an installed wheel.
 
@@ -99,7 +92,7 @@ def read_section(config: str, env_id: str) -> dict[str, Any]:
     if not isinstance(sections, dict):
         raise HyperparameterError(f"{config} holds no sections. Write one per gym id, such as 'Carla-v0:'.")
     if env_id not in sections and "default" not in sections:
-        raise HyperparameterError(f"{config} has no section for {env_id}. {nearest(env_id, map(str, sections))}")
+        raise HyperparameterError(f"{config} has no section for {env_id}. {did_you_mean(env_id, map(str, sections))}")
     name = env_id if env_id in sections else "default"
     section = sections[name]
     if not isinstance(section, dict):
@@ -122,7 +115,7 @@ def check_section(section: Mapping[str, Any], algorithm: type, env_id: str, sour
         if key in COMMAND_LINE_KEYS:
             raise HyperparameterError(f"{key!r} does not belong into {source}. Use {COMMAND_LINE_KEYS[key]} instead.")
         if key not in known:
-            raise HyperparameterError(f"There is no hyperparameter {key!r} ({source}). {nearest(str(key), known)}")
+            raise HyperparameterError(f"There is no hyperparameter {key!r} ({source}). {did_you_mean(str(key), known)}")
         default = arguments.get(key)
         if key in SCHEDULED_KEYS and isinstance(value, str):
             if _LINEAR_SCHEDULE.fullmatch(value) is None:
@@ -157,7 +150,7 @@ def check_env_kwargs(env_kwargs: Mapping[str, Any], env_id: str) -> None:
     known = {*arguments, *_MAKE_ARGUMENTS}
     for key in env_kwargs:
         if key not in known and not takes_any:
-            raise HyperparameterError(f"{env_id} has no argument {key!r}. {nearest(str(key), known)}")
+            raise HyperparameterError(f"{env_id} has no argument {key!r}. {did_you_mean(str(key), known)}")
 
 
 # Arguments of gymnasium.make, which rl_zoo3 passes in the same mapping.
@@ -196,23 +189,22 @@ def _check_policy(section: Mapping[str, Any], algorithm: Any, source: str) -> No
     policy = section["policy"]
     if not isinstance(policy, str):
         raise HyperparameterError(
-            f"policy: {policy!r} ({source}) is not a name. {nearest('', algorithm.policy_aliases)}"
+            f"policy: {policy!r} ({source}) is not a name. {did_you_mean('', algorithm.policy_aliases)}"
         )
     if "." in policy:
         policy_class = _imported("policy", policy, source)
     elif policy in algorithm.policy_aliases:
         policy_class = algorithm.policy_aliases[policy]
     else:
-        raise HyperparameterError(
-            f"{algorithm.__name__} has no policy {policy!r} ({source}). {nearest(policy, algorithm.policy_aliases)}"
-        )
+        hint = did_you_mean(policy, algorithm.policy_aliases)
+        raise HyperparameterError(f"{algorithm.__name__} has no policy {policy!r} ({source}). {hint}")
     policy_kwargs = section.get("policy_kwargs")
     if isinstance(policy_kwargs, Mapping):  # rl_zoo3 also takes Python source in a string, which only it can evaluate
         arguments, takes_any = accepted_arguments(policy_class)
         for key in policy_kwargs:
             if key not in arguments and not takes_any:
                 raise HyperparameterError(
-                    f"There is no policy_kwargs entry {key!r} ({source}). {nearest(key, arguments)}"
+                    f"There is no policy_kwargs entry {key!r} ({source}). {did_you_mean(key, arguments)}"
                 )
 
 
@@ -230,7 +222,7 @@ def _check_class_entry(kind: str, entry: Any, source: str) -> None:
     known, takes_any = accepted_arguments(_imported(kind, name, source))
     for key in arguments or {}:
         if key not in known and not takes_any:
-            raise HyperparameterError(f"{name} has no argument {key!r} ({source}). {nearest(str(key), known)}")
+            raise HyperparameterError(f"{name} has no argument {key!r} ({source}). {did_you_mean(str(key), known)}")
 
 
 def _imported(kind: str, name: str, source: str) -> Any:
@@ -249,7 +241,7 @@ def _imported(kind: str, name: str, source: str) -> Any:
             f"{kind}: {name!r} ({source}) names no importable module. Check its spelling, or install it."
         ) from error
     if not hasattr(module, attribute):
-        hint = nearest(attribute, getattr(module, "__all__", dir(module)))
+        hint = did_you_mean(attribute, getattr(module, "__all__", dir(module)))
         raise HyperparameterError(f"{kind}: {module_name} has no {attribute!r} ({source}). {hint}")
     return getattr(module, attribute)
 

@@ -17,8 +17,9 @@ from rl_zoo3.utils import ALGOS, StoreDict
 
 import sb3_carla  # noqa: F401  registers the gym ids
 from sb3_carla.command_line import CommandError, CommandParser
+from sb3_carla.envs.errors import did_you_mean
 from sb3_carla.td3 import TD3
-from sb3_carla.zoo.hyperparameters import accepted_arguments, nearest
+from sb3_carla.zoo.hyperparameters import accepted_arguments
 
 DEFAULT_ENV = "Carla-v0"
 DEFAULT_ALGO = "td3"
@@ -66,7 +67,7 @@ def argparse_with(
             self.set_defaults(**defaults)
             options, unknown = self.parse_known_args(list(argv))
             if unknown:
-                close = nearest(unknown[0], self._option_string_actions)
+                close = did_you_mean(unknown[0], self._option_string_actions)
                 hint = close if close.startswith("Did") else f"'{self.prog} --help' lists the options."
                 raise CommandError(f"There is no option {unknown[0]!r}. {hint}")
             for module in options.gym_packages:
@@ -139,7 +140,7 @@ def check_model_file(path: Path, algo: str) -> None:
 def _check_env_id(env_id: str) -> None:
     if env_id not in gym.registry:
         ours = [name for name in gym.registry if name.startswith("Carla")]
-        hint = nearest(env_id, gym.registry)
+        hint = did_you_mean(env_id, gym.registry)
         raise CommandError(
-            f"There is no environment {env_id!r}. {hint if hint.startswith('Did') else nearest(env_id, ours)}"
+            f"There is no environment {env_id!r}. {hint if hint.startswith('Did') else did_you_mean(env_id, ours)}"
         )
