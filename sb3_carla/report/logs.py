@@ -104,8 +104,7 @@ def read_logs(folder: Path) -> RunLogs:
         # Both hold the same numbers as a rule; the longer one lost less.
         candidates = [source[name] for source in (from_events, from_tables) if name in source]
         logs.metrics[name] = max(candidates, key=len)
-    if "rollout/ep_rew_mean" not in logs.metrics:
-        _read_monitors(monitors, logs)
+    _read_monitors(monitors, logs)
     if not any(len(series) for series in logs.metrics.values()):
         reason = "; ".join(logs.notes) or "they are empty"
         raise ReportError(
@@ -230,7 +229,10 @@ def _read_table(path: Path, logs: RunLogs, points: dict[str, list[tuple[float, f
 
 
 def _read_monitors(paths: list[Path], logs: RunLogs) -> None:
-    """Take rewards and lengths of single episodes from SB3's Monitor, for a run that logged no means of them."""
+    """Take rewards and lengths of single episodes from SB3's Monitor.
+
+    They are preferred to the logged means over the last 100 episodes, in which a short run's success does not show.
+    """
     episodes: list[tuple[float, float, float]] = []  # end [s], reward, length
     for path in paths:
         rows = [[_number(cell) for cell in row] for row in _rows(path, skip=2)]

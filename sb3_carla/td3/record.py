@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.logger import Logger
 
@@ -115,7 +115,9 @@ def carry_actor(record: UpdateRecord, latest: UpdateRecord | None) -> UpdateReco
 
 
 def log_updates(logger: Logger, records: Sequence[UpdateRecord]) -> None:
-    """Record the means over some updates; what the actor gives, over those that updated it.
+    """Record some updates: the log shows means over all updates since its last dump (the maximum of ``q_max``).
+
+    What the actor gives is averaged over the updates that changed the actor.
 
     :param logger: SB3's logger
     :param records: the updates of one call of ``train``
@@ -125,8 +127,8 @@ def log_updates(logger: Logger, records: Sequence[UpdateRecord]) -> None:
     for key in ("critic_loss", "q1_mean", "q2_mean", "q_gap", "q_target_mean", "td_error"):
         _mean(logger, f"train/{key}", [getattr(record, key) for record in finite])
     _mean(logger, "train/q_std", [record.q_replay_std for record in finite])
-    if finite:
-        logger.record("train/q_max", max(record.q_replay_max for record in finite))
+    for record in finite:
+        logger.record("train/q_max", max(record.q_replay_max, logger.name_to_value.get("train/q_max", -math.inf)))
     with_actor = [record for record in finite if record.actor_updated]
     for key in ("actor_loss", "q_policy_mean", "saturated_share"):
         _mean(logger, f"train/{key}", [getattr(record, key) for record in with_actor])
@@ -141,5 +143,5 @@ def log_updates(logger: Logger, records: Sequence[UpdateRecord]) -> None:
 
 
 def _mean(logger: Logger, key: str, values: Sequence[float]) -> None:
-    if values:
-        logger.record(key, float(np.mean(values)))
+    for value in values:
+        logger.record_mean(key, value)

@@ -83,6 +83,7 @@ def train(argv: list[str]) -> TrainedRun | None:
         "tensorboard_log": None,  # inside the run folder
         "eval_freq": -1,  # an environment for evaluation means a second CARLA server
         "progress": sys.stdout.isatty(),
+        "log_interval": 1,  # a line of the log per episode: those of a policy that drives are long
         "verbose": None,  # tables of numbers without a progress bar, the bar alone with one
     }
     managers: list[RunManager] = []

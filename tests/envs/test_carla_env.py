@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -91,6 +95,20 @@ def test_the_same_seed_gives_the_same_trajectory_bit_for_bit() -> None:
 
 def test_the_same_seed_gives_the_same_trajectory_among_20_npcs() -> None:
     assert trajectory(3, 500, scenario="light_traffic") == trajectory(3, 500, scenario="light_traffic")
+
+
+def test_a_client_in_the_same_process_gives_the_same_trajectory() -> None:
+    # In an interpreter of its own: the carla wheel may abort the process that it leaves.
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+        "from test_carla_env import trajectory; "
+        "print(hash(str(trajectory(3, 50, isolated=False)))); sys.stdout.flush(); os._exit(0)"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    code = code.replace("isolated=False", "isolated=True")
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout == other.stdout
 
 
 def test_another_seed_gives_another_trajectory() -> None:
