@@ -58,7 +58,7 @@ def summarise(series: Series) -> Summary:
 
 
 def trend(series: Series) -> str:
-    """Compare the first fifth of a metric with the last, in units of the spread within both.
+    """Compare the mean of a metric's first fifth with that of its last: a trend is more than two standard errors.
 
     :param series: any logged metric
     :return: "rising", "falling", "flat", with a factor where the size changed tenfold, or "too few values"
@@ -70,7 +70,7 @@ def trend(series: Series) -> str:
     with np.errstate(over="ignore"):
         early, late = values[:fifth], values[-fifth:]
         change = float(late.mean() - early.mean())
-        spread = float(np.hypot(early.std(), late.std()))
+        spread = 2.0 * float(np.hypot(early.std(), late.std())) / math.sqrt(fifth)
         size, was = float(np.abs(late).mean()), float(np.abs(early).mean())
     if abs(change) <= max(spread, 1e-12 * max(size, was)):
         return "flat"
