@@ -72,8 +72,8 @@ def moving_view(view: View, bodies: npt.NDArray[np.void], look: Look | None) -> 
     """
     if bodies.dtype != BODY:
         raise TypeError(f"Bodies must have the dtype geometry.BODY, not {bodies.dtype}.")
-    if not len(bodies):
-        return None
+    if not len(bodies) or (len(bodies) == 1 and _holds(bodies[0], view.eye)):
+        return None  # nobody, or nobody but the car that carries the camera
     bodies, large = _in_sight(view, bodies)
     if not len(bodies):
         return None
@@ -114,8 +114,6 @@ def _in_sight(view: View, bodies: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.
     seen = (forward > NEAR - radius) & (pixels > _SMALLEST * forward)
     seen &= np.abs(side) < slope * forward + radius * (1 + slope)
     index = seen.nonzero()[0]
-    if len(index) == 1 and _holds(bodies[index[0]], view.eye):  # nobody but the car that carries the camera
-        index = index[:0]
     return bodies[index], (pixels > _DETAIL_PIXELS * forward)[index].astype(np.int64)
 
 
