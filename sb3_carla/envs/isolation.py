@@ -149,4 +149,5 @@ class ClientProcess:
             return f" (exit code {code})"
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        lines = [line for line in lines if not line.startswith("WARNING")]  # the wheel's everyday remarks
         return f" (exit code {code}{': ' + lines[-1] if lines else ''})"

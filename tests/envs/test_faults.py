@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_carla import TD3, CarlaEnv
+from sb3_carla.buffers import FrameReplayBuffer
 from sb3_carla.envs import ConfigurationError, ServerUnavailableError
 from sb3_carla.simulator import EmbeddedServer
 
@@ -55,16 +57,36 @@ def test_a_server_lost_between_episodes_is_replaced_at_reset() -> None:
     env.close()
 
 
+class KillAt(BaseCallback):
+    """Kills the env's server at one step of a training and its client process at another."""
+
+    def __init__(self, env: CarlaEnv, server_step: int, client_step: int) -> None:
+        super().__init__()
+        self.env, self.server_step, self.client_step = env, server_step, client_step
+        self.truncations: dict[int, str] = {}
+
+    def _on_step(self) -> bool:
+        info = self.locals["infos"][0]
+        if "carla" in info:
+            self.truncations[self.n_calls] = info["carla"]
+        if self.n_calls == self.server_step:
+            os.kill(self.env.server_pid, signal.SIGKILL)
+        if self.n_calls == self.client_step:
+            os.kill(self.env.client_pid, signal.SIGABRT)
+        return True
+
+
 def test_training_goes_on_after_server_and_client_were_killed() -> None:
     before = children()
     env = CarlaEnv(seed=0, npc_vehicles=3)
     model = TD3("CnnPolicy", env, buffer_size=1000, learning_starts=20, train_freq=20, batch_size=8, seed=0)
-    model.learn(60)
-    os.kill(env.server_pid, signal.SIGKILL)
-    model.learn(60, reset_num_timesteps=False)
-    os.kill(env.client_pid, signal.SIGABRT)
-    model.learn(60, reset_num_timesteps=False)
-    assert model.num_timesteps == 180
+    killer = KillAt(env, server_step=50, client_step=100)
+    model.learn(160, callback=killer)
+    assert model.num_timesteps == 160
+    assert list(killer.truncations) == [51, 101]
+    # What is stored of a lost step is no terminal state: the target bootstraps through it.
+    assert isinstance(model.replay_buffer, FrameReplayBuffer)
+    assert model.replay_buffer.timeouts[[50, 100], 0].tolist() == [1.0, 1.0]
     env.close()
     assert children() == before
 
