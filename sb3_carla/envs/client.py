@@ -114,7 +114,9 @@ class CarlaClient:
         self._original_settings = self.world.get_settings()
         self._original_weather = self.world.get_weather()
         try:
-            self._destroy_leftovers()
+            if self._destroy_leftovers():  # the settings are then those of a lost run of ours: nobody ticks this world
+                self._original_settings.synchronous_mode = False
+                self._original_settings.fixed_delta_seconds = None
             settings = self.world.get_settings()
             settings.synchronous_mode = True
             settings.fixed_delta_seconds = scenario.fixed_delta_seconds
@@ -238,11 +240,15 @@ class CarlaClient:
             raise ConfigurationError(f"The server has no map {wanted!r}. {did_you_mean(wanted, available)}")
         self.world = self.client.load_world(wanted)
 
-    def _destroy_leftovers(self) -> None:
+    def _destroy_leftovers(self) -> bool:
+        """Destroy the actors that an earlier run of ours could not; whether there were any."""
+        if self._original_settings.synchronous_mode:
+            self.tick()  # a new client of a world that stands still has not seen its actors yet
         actors = self.world.get_actors()
         ours = {a.id for a in actors if a.attributes.get("role_name") in (EGO_ROLE, NPC_ROLE)}
         attached = [a for a in actors if a.parent is not None and a.parent.id in ours]
         self._destroy([*attached, *(a for a in actors if a.id in ours)])
+        return bool(ours)
 
     def _blueprint(self, blueprint_id: str) -> carla.ActorBlueprint:
         known = [b.id for b in self.blueprints]
