@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := sb3_carla callbacks tests examples benchmarks docs
 
-.PHONY: help train test test-slow lint type format bench clean
+.PHONY: help train test lint type format bench clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,9 +21,6 @@ train: $(INSTALLED)  ## Train TD3 on the embedded simulator; leaves a model, log
 
 test: $(INSTALLED)  ## Pass the tests
 	$(BIN)/pytest -m "not slow"
-
-test-slow: $(INSTALLED)  ## The trainings and soaks that the tests leave out
-	$(BIN)/pytest -m slow
 
 lint: $(INSTALLED)  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
