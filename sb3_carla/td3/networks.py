@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch as th
-from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.policies import BaseModel, ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.td3.policies import Actor
@@ -47,33 +47,25 @@ class ImagePreparer:
         return ImagePreparer()
 
 
-class ImageActor(Actor):
+class _ReadsPreparedImages(BaseModel):
+    """Reads `PreparedImages` as well as what the environment gives."""
+
+    def extract_features(
+        self, obs: PyTorchObs | PreparedImages, features_extractor: BaseFeaturesExtractor
+    ) -> th.Tensor:
+        """Extract the features of observations in either form.
+
+        :param obs: as the environment gives them, or prepared
+        :param features_extractor: what extracts them
+        """
+        if isinstance(obs, PreparedImages) and isinstance(features_extractor, ImageExtractor):
+            return features_extractor.read(obs.images)
+        return super().extract_features(obs, features_extractor)  # type: ignore[arg-type]
+
+
+class ImageActor(_ReadsPreparedImages, Actor):
     """SB3's actor, which also reads `PreparedImages`."""
 
-    def extract_features(
-        self, obs: PyTorchObs | PreparedImages, features_extractor: BaseFeaturesExtractor
-    ) -> th.Tensor:
-        """Extract the features of observations in either form.
 
-        :param obs: as the environment gives them, or prepared
-        :param features_extractor: what extracts them
-        """
-        if isinstance(obs, PreparedImages) and isinstance(features_extractor, ImageExtractor):
-            return features_extractor.read(obs.images)
-        return super().extract_features(obs, features_extractor)  # type: ignore[arg-type]
-
-
-class ImageCritic(ContinuousCritic):
+class ImageCritic(_ReadsPreparedImages, ContinuousCritic):
     """SB3's critic, which also reads `PreparedImages`."""
-
-    def extract_features(
-        self, obs: PyTorchObs | PreparedImages, features_extractor: BaseFeaturesExtractor
-    ) -> th.Tensor:
-        """Extract the features of observations in either form.
-
-        :param obs: as the environment gives them, or prepared
-        :param features_extractor: what extracts them
-        """
-        if isinstance(obs, PreparedImages) and isinstance(features_extractor, ImageExtractor):
-            return features_extractor.read(obs.images)
-        return super().extract_features(obs, features_extractor)  # type: ignore[arg-type]
