@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import carla
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from sb3_carla import CarlaEnv
 from sb3_carla.envs import CarlaEnvError, ConfigurationError
 from sb3_carla.envs.pursuit import PursuitDriver
+from sb3_carla.simulator import EmbeddedServer
 
 Policy = Callable[[Any], Any]
 FULL_THROTTLE = np.array([0.0, 1.0], np.float32)
@@ -213,11 +215,19 @@ def test_a_human_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyP
         CarlaEnv(render_mode="human")
 
 
-def test_npcs_drive_around_the_ego() -> None:
-    env = CarlaEnv("embedded", "light_traffic", seed=0, npc_vehicles=8, isolated=True)
-    env.reset()
-    for _ in range(40):
-        _, _, terminated, truncated, _ = env.step(STAND)
-        if terminated or truncated:
-            env.reset()
-    env.close()
+def test_the_npcs_of_a_scenario_drive() -> None:
+    with EmbeddedServer() as server:
+        env = CarlaEnv(f"{server.host}:{server.port}", "light_traffic", npc_vehicles=8, stuck_seconds=60.0, seed=0)
+        env.reset()
+        client = carla.Client(server.host, server.port)  # another client, which only looks
+        client.set_timeout(10.0)
+        world = client.get_world()
+        env.step(STAND)
+        npcs = [one for one in world.get_actors().filter("vehicle.*") if "npc" in one.attributes["role_name"]]
+        before = [one.get_location() for one in npcs]
+        for _ in range(100):
+            env.step(STAND)
+        driven = [one.get_location().distance(start) for one, start in zip(npcs, before, strict=True)]
+        env.close()
+    assert len(driven) == 8
+    assert np.median(driven) > 5.0
