@@ -135,9 +135,10 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         steer, pedal = np.asarray(action, np.float64).tolist()
         if not math.isfinite(steer + pedal):
             raise CarlaEnvError(f"The action {action!r} is not finite. The policy that made it has diverged.")
-        assert self._client is not None
         self._steps += 1
         try:
+            if self._client is None:
+                raise ClientLostError("the server was lost while a frame was rendered")
             answer = self._client.ask("step", _clip(steer), _clip(pedal), timeout=STEP_TIMEOUT)
         except ClientLostError as error:
             self._lose_client(error)
@@ -153,10 +154,9 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The newest frame of the camera behind the car: (360, 640, 3), uint8, RGB; None without ``"rgb_array"``."""
-        if self.render_mode != "rgb_array" or self._client is None:
+        if self.render_mode != "rgb_array":
             return None
-        image: npt.NDArray[np.uint8] = self._client.ask("render", timeout=STEP_TIMEOUT)
-        return image
+        return self._rendered()
 
     def close(self) -> None:
         """Destroy the actors, put the server's settings back, end what was started here; safe to call again."""
@@ -219,8 +219,20 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _show(self) -> None:
         """Show the newest frame in a window, for ``render_mode="human"``."""
         if self.render_mode == "human":
-            assert self._client is not None
-            show(self._client.ask("render", timeout=STEP_TIMEOUT))
+            image = self._rendered()
+            if image is not None:
+                show(image)
+
+    def _rendered(self) -> npt.NDArray[np.uint8] | None:
+        """The newest frame for render(); None if the server is lost over it, which the next step reports."""
+        if self._client is None:
+            return None
+        try:
+            image: npt.NDArray[np.uint8] = self._client.ask("render", timeout=STEP_TIMEOUT)
+        except ClientLostError as error:
+            self._lose_client(error)
+            return None
+        return image
 
 
 def _clip(value: float) -> float:

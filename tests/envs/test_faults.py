@@ -48,6 +48,19 @@ def test_a_lost_process_truncates_the_episode_and_the_next_one_goes_on(
     assert children() == before
 
 
+def test_a_client_lost_while_rendering_truncates_at_the_next_step() -> None:
+    env = CarlaEnv(seed=0, render_mode="rgb_array")
+    env.reset()
+    os.kill(env.client_pid, signal.SIGKILL)
+    assert env.render() is None
+    *_, terminated, truncated, info = env.step(THROTTLE)
+    assert (terminated, truncated) == (False, True)
+    assert "lost" in info["carla"]
+    env.reset()
+    assert env.render() is not None
+    env.close()
+
+
 def test_a_server_lost_between_episodes_is_replaced_at_reset() -> None:
     env = CarlaEnv(seed=0)
     env.reset()
