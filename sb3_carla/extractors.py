@@ -117,6 +117,7 @@ class ImageExtractor(BaseFeaturesExtractor):
     ) -> None:
         super().__init__(observation_space, features_dim)
         self.normalized_image = normalized_image
+        self.precision = "float32"  # TD3(precision="bf16") sets it
         channels, height, width = check_image_space(observation_space, normalized_image)
         # oneDNN's convolutions are faster in this memory layout; the values are the same up to rounding.
         self.cnn = self.make_cnn(self.channels_per_image(channels))
@@ -149,7 +150,18 @@ class ImageExtractor(BaseFeaturesExtractor):
 
     def read(self, images: th.Tensor) -> th.Tensor:
         """Extract the features of a batch of images in [-1, 1]."""
-        features: th.Tensor = self.trunk(self.cnn(images.contiguous(memory_format=th.channels_last)))
+        images = images.contiguous(memory_format=th.channels_last)
+        if self.precision == "float32":
+            features: th.Tensor = self.trunk(self.cnn(images))
+            return features
+        # Only the products run in bf16. tanh stays in float32: in bf16 it is exactly 1, with a gradient of exactly 0,
+        # from arguments of about 3.5 on.
+        linear, *rest = self.trunk
+        with th.autocast(images.device.type, th.bfloat16):
+            features = linear(self.cnn(images))
+        features = features.float()
+        for layer in rest:
+            features = layer(features)
         return features
 
 
@@ -317,5 +329,13 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
         self.extractors = nn.ModuleDict(extractors)
 
     def forward(self, observations: dict[str, th.Tensor]) -> th.Tensor:
-        """Extract the features of a batch of Dict observations."""
+        """Extract the features of a batch of Dict observations, their images in [0, 1]."""
         return th.cat([extractor(observations[key]) for key, extractor in self.extractors.items()], dim=1)
+
+    def read(self, observations: dict[str, th.Tensor]) -> th.Tensor:
+        """Extract the features of a batch of Dict observations, their images in [-1, 1]."""
+        features = [
+            extractor.read(observations[key]) if isinstance(extractor, ImageExtractor) else extractor(observations[key])
+            for key, extractor in self.extractors.items()
+        ]
+        return th.cat(features, dim=1)

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_carla.buffers.frame_buffer import FrameReplayBuffer
+from sb3_carla.buffers.frame_buffer import FrameReplayBuffer, is_stacked_image
 from sb3_carla.buffers.sum_tree import SumTree
 
 
@@ -124,11 +125,16 @@ class PrioritizedFrameReplayBuffer(PrioritizedReplayBuffer, FrameReplayBuffer):
     """`PrioritizedReplayBuffer` that stores every frame once, as `FrameReplayBuffer` does."""
 
 
-def frame_storing(buffer_class: type[ReplayBuffer] | None) -> type[FrameReplayBuffer] | None:
+def frame_storing(
+    buffer_class: type[ReplayBuffer] | None, observation_space: spaces.Space[Any]
+) -> type[FrameReplayBuffer] | None:
     """Tell which buffer stores each frame once and samples as another one does; None if there is none.
 
     :param buffer_class: the other one; None stands for SB3's default
+    :param observation_space: what is to be stored; without stacked images there is nothing to gain
     """
+    if not is_stacked_image(observation_space):
+        return None
     if buffer_class is None or buffer_class is FrameReplayBuffer:
         return FrameReplayBuffer
     if buffer_class in (PrioritizedReplayBuffer, PrioritizedFrameReplayBuffer):

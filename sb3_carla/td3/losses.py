@@ -30,15 +30,17 @@ def critic_loss(kind: str, q_values: tuple[th.Tensor, ...], target: th.Tensor, b
     return th.stack(losses).sum()
 
 
-def raw_actions(actor: Actor, observations: PyTorchObs) -> th.Tensor:
-    """Compute u where pi(s) = tanh(u).
+def act(actor: Actor, observations: PyTorchObs, with_raw: bool) -> tuple[th.Tensor, th.Tensor | None]:
+    """Compute pi(s) and, if asked for, u where pi(s) = tanh(u).
 
     :param actor: the actor
     :param observations: s
+    :param with_raw: return u, which is None otherwise
     """
-    features = actor.extract_features(observations, actor.features_extractor)
-    raw: th.Tensor = actor.mu[:-1](features)
-    return raw
+    if not with_raw:
+        return actor(observations), None
+    raw = actor.mu[:-1](actor.extract_features(observations, actor.features_extractor))
+    return th.tanh(raw), raw
 
 
 def mpg_value(q_values: th.Tensor, last_delta: float) -> tuple[th.Tensor, float]:

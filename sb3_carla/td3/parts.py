@@ -32,25 +32,26 @@ class PartsError(ValueError):
 def split_parameters(policy: TD3Policy) -> Parts:
     """Split the parameters of a policy into the four parts, and check that the split is complete and unique.
 
-    A features extractor that actor and critic share because ``share_features_extractor=True`` asks for it is
-    ``actor_cnn``, since SB3 then trains it by the actor's loss only; ``critic_cnn`` is empty.
+    A features extractor that actor and critic share by ``share_features_extractor=True`` is ``actor_cnn``, since SB3
+    then trains it by the actor's loss only; ``critic_cnn`` is empty. One that they share by ``encoder="critic"`` is
+    ``critic_cnn``, and ``actor_cnn`` is empty.
 
     :param policy: actor, critic and their targets
     """
     actor_cnn = list(policy.actor.features_extractor.parameters())
     critic_cnn = list(policy.critic.features_extractor.parameters())
-    not_critic_mlp = critic_cnn
-    if policy.share_features_extractor:
-        not_critic_mlp = critic_cnn + actor_cnn
-        critic_cnn = [parameter for parameter in critic_cnn if not _contains(actor_cnn, parameter)]
     parts = {
         "actor_cnn": actor_cnn,
-        "actor_mlp": [parameter for parameter in policy.actor.parameters() if not _contains(actor_cnn, parameter)],
+        "actor_mlp": _without(actor_cnn, policy.actor.parameters()),
         "critic_cnn": critic_cnn,
-        "critic_mlp": [
-            parameter for parameter in policy.critic.parameters() if not _contains(not_critic_mlp, parameter)
-        ],
+        "critic_mlp": _without(critic_cnn, policy.critic.parameters()),
     }
+    if policy.share_features_extractor:
+        parts["critic_cnn"] = _without(actor_cnn, critic_cnn)
+        parts["critic_mlp"] = _without(actor_cnn, parts["critic_mlp"])
+    elif getattr(policy, "encoder", None) == "critic":
+        parts["actor_cnn"] = _without(critic_cnn, actor_cnn)
+        parts["actor_mlp"] = _without(critic_cnn, parts["actor_mlp"])
     check_parts(policy, parts)
     return parts
 
@@ -155,8 +156,11 @@ def describe_parts(
     :param max_norm: limits of the gradient norms
     :param max_value: limits of the gradients' components
     """
-    share = policy.share_features_extractor
-    extractors = "share one features extractor" if share else "own separate features extractors"
+    extractors = "own separate features extractors"
+    if policy.share_features_extractor:
+        extractors = "share one features extractor, trained by the actor's loss"
+    elif getattr(policy, "encoder", None) == "critic":
+        extractors = "share one features extractor, trained by the critic's loss"
     lines = [f"Actor and critic {extractors} ({type(policy.actor.features_extractor).__name__})."]
     for part, parameters in parts.items():
         if not parameters:
@@ -233,8 +237,9 @@ def _number(value: object) -> float:
         raise ValueError("expected a number like '1e-4', or 'lin_1e-4' for a linear schedule") from None
 
 
-def _contains(parameters: Iterable[nn.Parameter], parameter: nn.Parameter) -> bool:
-    return any(parameter is other for other in parameters)
+def _without(excluded: Iterable[nn.Parameter], parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    keys = {id(parameter) for parameter in excluded}
+    return [parameter for parameter in parameters if id(parameter) not in keys]
 
 
 def _some(names: list[str], shown: int = 3) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch as th
 from stable_baselines3.common.logger import Logger
 
-from sb3_carla.td3.gradients import GradientNorms
+from sb3_carla.td3.gradients import GradientNorms, NonFiniteGradients
 
 # The actor is saturated where |a| exceeds this: the derivative of tanh is below 0.06 there.
 SATURATED = 0.97
@@ -44,6 +44,36 @@ class UpdateRecord:
     actor_loss: float | None = None
     q_policy_mean: float | None = None  # mean Q1(s, pi(s)); the actor loss without regularisation is its negative
     saturated_share: float | None = None  # share of components of pi(s) with |a| > SATURATED
+
+
+def critic_record(
+    n_updates: int,
+    critic_loss: th.Tensor,
+    q_values: Sequence[th.Tensor],
+    target: th.Tensor,
+    rewards: th.Tensor,
+    gamma: float,
+    norms: GradientNorms,
+) -> UpdateRecord:
+    """Make the record of an update of the critics.
+
+    :param n_updates: its number
+    :param critic_loss: their loss
+    :param q_values: Q(s, a) of each critic, (batch, 1)
+    :param target: y, (batch, 1)
+    :param rewards: (batch, 1)
+    :param gamma: discount per environment step
+    :param norms: gradients of the critic's parts
+    """
+    return UpdateRecord(
+        n_updates=n_updates,
+        critic_loss=critic_loss.item(),
+        gamma=gamma,
+        finite=norms.finite,
+        grad_norms=norms.before,
+        grad_norms_clipped=norms.after,
+        **critic_statistics(q_values, target, rewards),  # type: ignore[arg-type]  # a dict of floats
+    )
 
 
 def critic_statistics(q_values: Sequence[th.Tensor], target: th.Tensor, rewards: th.Tensor) -> dict[str, float]:
@@ -112,6 +142,35 @@ def carry_actor(record: UpdateRecord, latest: UpdateRecord | None) -> UpdateReco
         grad_norms={**latest.grad_norms, **record.grad_norms},
         grad_norms_clipped={**latest.grad_norms_clipped, **record.grad_norms_clipped},
     )
+
+
+@dataclass
+class SkippedUpdates:
+    """Counts the updates that were skipped because a gradient was not finite, and ends a training that has too many."""
+
+    total: int = 0  # over the life of the model
+    in_a_row: int = 0
+
+    def count(self, record: UpdateRecord, limit: int) -> None:
+        """Take note of an update.
+
+        :param record: the update
+        :param limit: skipped updates in a row that end the training
+        :raises NonFiniteGradients: so many were skipped
+        """
+        if record.finite:
+            self.in_a_row = 0
+            return
+        self.total += 1
+        self.in_a_row += 1
+        if self.in_a_row >= limit:
+            parts = ", ".join(part for part, norm in record.grad_norms.items() if not math.isfinite(norm))
+            raise NonFiniteGradients(
+                f"{self.in_a_row} updates in a row had NaN or Inf in the gradient of {parts} and were skipped "
+                f"(the last was update {record.n_updates} with critic loss {record.critic_loss:g} and rewards in "
+                f"[{record.reward_min:g}, {record.reward_max:g}]). "
+                "Check that observations and rewards are finite, then lower the learning rates."
+            )
 
 
 def log_updates(logger: Logger, records: Sequence[UpdateRecord]) -> None:

@@ -11,20 +11,27 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples
 from stable_baselines3.common.utils import FloatSchedule, polyak_update
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_carla.buffers import (
-    FrameReplayBuffer,
-    PrioritizedSamples,
-    frame_storing,
-)
-from sb3_carla.buffers.frame_buffer import is_stacked_image
+from sb3_carla.buffers import FrameReplayBuffer, PrioritizedSamples, frame_storing
 from sb3_carla.td3 import losses
-from sb3_carla.td3.augmentation import has_images, shift_batch
-from sb3_carla.td3.gradients import NonFiniteGradients, clip_and_step
+from sb3_carla.td3.augmentation import shift_batch
+from sb3_carla.td3.gradients import clip_and_step
 from sb3_carla.td3.model_file import PortableTD3
+from sb3_carla.td3.networks import parameters_of_the_actor_alone, set_precision
+from sb3_carla.td3.options import (
+    DEFAULT_MAX_GRAD_NORM,
+    IMAGE_EXPLORATION_NOISE,
+    IMAGE_LEARNING_RATES,
+    SB3_LEARNING_RATE,
+    Limit,
+    Rate,
+    check_one_limit_per_part,
+    check_options,
+    check_shift_has_images,
+)
 from sb3_carla.td3.parts import (
     PARTS,
     Parts,
@@ -45,34 +52,9 @@ from sb3_carla.td3.policies import (
     extractor_class,
     reads_images,
 )
-from sb3_carla.td3.record import UpdateRecord, carry_actor, critic_statistics, log_updates, with_actor
+from sb3_carla.td3.record import SkippedUpdates, UpdateRecord, carry_actor, critic_record, log_updates, with_actor
 
 SelfTD3 = TypeVar("SelfTD3", bound="TD3")
-
-Rate = float | str | Schedule
-Limit = float | str
-
-DEFAULT_MAX_GRAD_NORM: Mapping[str, float] = {
-    "actor_cnn": 1.0,
-    "actor_mlp": 1.0,
-    "critic_cnn": 10.0,
-    "critic_mlp": 10.0,
-}
-
-# With our features extractors, where the caller gives no rate. An actor as fast as SB3's default saturates on images.
-IMAGE_LEARNING_RATES: Mapping[str, float] = {
-    "actor_cnn": 1e-4,
-    "actor_mlp": 1e-4,
-    "critic_cnn": 3e-4,
-    "critic_mlp": 3e-4,
-}
-SB3_LEARNING_RATE = 1e-3
-
-# Standard deviation of the exploration noise with our features extractors, where the caller gives none: the TD3 paper's
-# (section 6.1), which SB3 leaves out.
-IMAGE_EXPLORATION_NOISE = 0.1
-
-TARGETS = ("min", "mpg")
 
 
 class TD3(PortableTD3):
@@ -101,6 +83,9 @@ class TD3(PortableTD3):
     :param critic_loss: ``"mse"`` or ``"huber"``
     :param smoothness: coefficient c of ``c * ||pi(s) - pi_target(s')||^2`` in the actor loss
     :param action_penalty: coefficient c of ``c * ||u||^2`` in the actor loss, where ``pi(s) = tanh(u)``
+    :param precision: ``"float32"``, or ``"bf16"``: the products in our features extractors run in bfloat16, forward and
+        backward, all else in float32. Results then equal those of float32 statistically only. Faster where the
+        processor has instructions for it (AMX, AVX512-BF16, a GPU's tensor cores), slower elsewhere
     :param random_shift: shift the images of each batch at random by up to so many pixels (4 in DrQ-v2); 0 is off
     :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images take
         `FrameReplayBuffer`; with ``action_noise=None``, images read by our extractors get noise of 0.1
@@ -129,22 +114,20 @@ class TD3(PortableTD3):
         smoothness: float = 0.0,
         action_penalty: float = 0.0,
         random_shift: int = 0,
+        precision: str = "float32",
         **kwargs: Any,
     ) -> None:
         if max_grad_value is not None and max_grad_norm is DEFAULT_MAX_GRAD_NORM:
             max_grad_norm = None
-        if target not in TARGETS:
-            raise ValueError(f"Unknown target {target!r}. Choose one of {', '.join(TARGETS)}.")
-        if critic_loss not in losses.CRITIC_LOSSES:
-            raise ValueError(f"Unknown critic_loss {critic_loss!r}. Choose one of {', '.join(losses.CRITIC_LOSSES)}.")
-        for name, coefficient in (("smoothness", smoothness), ("action_penalty", action_penalty)):
-            if not coefficient >= 0:
-                raise ValueError(f"{name} is {coefficient}. Give 0 (off) or a positive coefficient.")
-        if random_shift < 0:
-            raise ValueError(f"random_shift is {random_shift}. Give 0 (off) or a number of pixels.")
-        if max_nonfinite_updates < 1:
-            raise ValueError(f"max_nonfinite_updates is {max_nonfinite_updates}. Give 1 or more.")
-
+        check_options(
+            target=target,
+            critic_loss=critic_loss,
+            precision=precision,
+            smoothness=smoothness,
+            action_penalty=action_penalty,
+            random_shift=random_shift,
+            max_nonfinite_updates=max_nonfinite_updates,
+        )
         # Named like the arguments, as load() restores them by name
         self.learning_rates = dict(learning_rates) if isinstance(learning_rates, Mapping) else learning_rates
         self.max_grad_norm = dict(max_grad_norm) if isinstance(max_grad_norm, Mapping) else max_grad_norm
@@ -155,11 +138,11 @@ class TD3(PortableTD3):
         self.smoothness = smoothness
         self.action_penalty = action_penalty
         self.random_shift = random_shift
+        self.precision = precision
 
         self.last_update: UpdateRecord | None = None
         self._last_actor_update: UpdateRecord | None = None
-        self.n_skipped_updates = 0  # over the life of the model
-        self._skipped_in_a_row = 0
+        self.skipped = SkippedUpdates()
         self._mpg_delta = 0.0  # running mean of |Q1 - Q2|
 
         rate = SB3_LEARNING_RATE if learning_rate is None else learning_rate
@@ -188,19 +171,16 @@ class TD3(PortableTD3):
     def _setup_model(self) -> None:
         self._norm_limits = per_part("max_grad_norm", self.max_grad_norm, parse_limit)
         self._value_limits = per_part("max_grad_value", self.max_grad_value, parse_limit)
-        both = [part for part in PARTS if part in self._norm_limits and part in self._value_limits]
-        if both:
-            raise ValueError(
-                f"{', '.join(both)} have a limit in max_grad_norm and in max_grad_value. Give one of them per part."
-            )
-        if self.random_shift > 0 and not has_images(self.observation_space):
-            raise ValueError(
-                f"random_shift is {self.random_shift}, but {self.observation_space} has no images. Leave it out."
-            )
+        check_one_limit_per_part(self._norm_limits, self._value_limits)
+        check_shift_has_images(self.random_shift, self.observation_space)
         self._setup_replay_buffer()
         super()._setup_model()
         if isinstance(self.replay_buffer, FrameReplayBuffer):
             self.replay_buffer_class = type(self.replay_buffer)
+        if not set_precision(self.policy, self.precision) and self.precision != "float32":
+            raise ValueError(
+                f"precision is {self.precision!r}, but the policy has no features extractor of sb3_carla. Leave it out."
+            )
         self.parts: Parts = split_parameters(self.policy)
         group_optimizers(self.policy, self.parts, self.lr_schedule(1.0))
         if self.verbose >= 1:
@@ -209,9 +189,9 @@ class TD3(PortableTD3):
 
     def _setup_replay_buffer(self) -> None:
         """Take the buffer that stores each frame once, where SB3 would take one that stores all."""
-        if self.replay_buffer is not None or self.optimize_memory_usage or not is_stacked_image(self.observation_space):
+        if self.replay_buffer is not None or self.optimize_memory_usage:
             return
-        buffer_class = frame_storing(self.replay_buffer_class)
+        buffer_class = frame_storing(self.replay_buffer_class, self.observation_space)
         if buffer_class is None:
             return
         self.replay_buffer_class = None  # SB3 would warn that it ignores n_steps for a class that it does not know
@@ -240,18 +220,13 @@ class TD3(PortableTD3):
         :param gradient_steps: number of updates
         :param batch_size: transitions per update
         """
-        assert self.replay_buffer is not None
         self.policy.set_training_mode(True)  # matters for batch norm and dropout
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
 
         records: list[UpdateRecord] = []
         for _ in range(gradient_steps):
             self._n_updates += 1
-            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-            if self.random_shift > 0:
-                batch = shift_batch(batch, self.random_shift)
-            if isinstance(self.policy, ImagePolicy):
-                batch = self.policy.prepare(batch)
+            batch = self._sample(batch_size)
             with th.no_grad():
                 next_actions = self.actor_target(batch.next_observations)
                 target = self._target_q_values(batch, next_actions)
@@ -263,29 +238,19 @@ class TD3(PortableTD3):
             critic_loss.backward()  # type: ignore[no-untyped-call]
             # Read now: the actor's backward pass below leaves gradients on the critic's first Q network
             norms = clip_and_step(self.critic.optimizer, self._norm_limits, self._value_limits)
-            record = UpdateRecord(
-                n_updates=self._n_updates,
-                critic_loss=critic_loss.item(),
-                gamma=self.gamma,
-                finite=norms.finite,
-                grad_norms=norms.before,
-                grad_norms_clipped=norms.after,
-                **critic_statistics(q_values, target, batch.rewards),  # type: ignore[arg-type]  # a dict of floats
-            )
-
+            record = critic_record(self._n_updates, critic_loss, q_values, target, batch.rewards, self.gamma, norms)
             if norms.finite and isinstance(batch, PrioritizedSamples):
                 self._update_priorities(batch, q_values, target)
 
             # Delayed: ascend Q1(s, pi(s)). The critic reads its own features of s, without gradient: the actor loss
             # reaches the actor through the action only
             if norms.finite and self._n_updates % self.policy_delay == 0:
-                actions = self.actor(batch.observations)
+                actions, raw_actions = losses.act(self.actor, batch.observations, self.action_penalty > 0)
                 actor_loss = q_loss = -self.critic.q1_forward(batch.observations, actions).mean()
                 if self.smoothness > 0:
                     actor_loss = actor_loss + self.smoothness * (actions - next_actions).square().sum(dim=1).mean()
-                if self.action_penalty > 0:
-                    raw = losses.raw_actions(self.actor, batch.observations)
-                    actor_loss = actor_loss + self.action_penalty * raw.square().sum(dim=1).mean()
+                if raw_actions is not None:
+                    actor_loss = actor_loss + self.action_penalty * raw_actions.square().sum(dim=1).mean()
                 self.actor.optimizer.zero_grad()
                 actor_loss.backward()  # type: ignore[no-untyped-call]
                 norms = clip_and_step(self.actor.optimizer, self._norm_limits, self._value_limits)
@@ -298,11 +263,20 @@ class TD3(PortableTD3):
 
             records.append(record)
             self.last_update = record
-            self._count_skipped(record)
+            self.skipped.count(record, self.max_nonfinite_updates)
 
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/skipped_updates", self.n_skipped_updates)
+        self.logger.record("train/skipped_updates", self.skipped.total)
         log_updates(self.logger, records)
+
+    def _sample(self, batch_size: int) -> ReplayBufferSamples:
+        assert self.replay_buffer is not None
+        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+        if self.random_shift > 0:
+            batch = shift_batch(batch, self.random_shift)
+        if isinstance(self.policy, ImagePolicy):
+            batch = self.policy.prepare(batch)
+        return batch
 
     def _target_q_values(self, batch: ReplayBufferSamples, next_actions: th.Tensor) -> th.Tensor:
         """Compute y = r + gamma * q(s', pi_target(s') + clipped noise), where q joins the target critics.
@@ -330,25 +304,11 @@ class TD3(PortableTD3):
 
     def _update_target_networks(self) -> None:
         polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
-        polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
+        actor, target = map(parameters_of_the_actor_alone, (self.actor, self.actor_target))
+        polyak_update(actor, target, self.tau)
         # Running statistics of batch norm are copied, see SB3 issue 996
         polyak_update(self.critic_batch_norm_stats, self.critic_batch_norm_stats_target, 1.0)
         polyak_update(self.actor_batch_norm_stats, self.actor_batch_norm_stats_target, 1.0)
-
-    def _count_skipped(self, record: UpdateRecord) -> None:
-        if record.finite:
-            self._skipped_in_a_row = 0
-            return
-        self.n_skipped_updates += 1
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row >= self.max_nonfinite_updates:
-            parts = ", ".join(part for part, norm in record.grad_norms.items() if not math.isfinite(norm))
-            raise NonFiniteGradients(
-                f"{self._skipped_in_a_row} updates in a row had NaN or Inf in the gradient of {parts} and were skipped "
-                f"(the last was update {record.n_updates} with critic loss {record.critic_loss:g} and rewards in "
-                f"[{record.reward_min:g}, {record.reward_max:g}]). "
-                "Check that observations and rewards are finite, then lower the learning rates."
-            )
 
     def learn(
         self: SelfTD3,

@@ -114,17 +114,31 @@ def test_the_wrong_form_breaks_the_bound_on_q_and_ours_stays_small(seed: int) ->
         assert abs(right.last_update.q_policy_mean) < bound / 20
 
 
+MODES = {
+    "separate CNNs": {},
+    "one CNN of the actor": {"share_features_extractor": True},
+    "one CNN of the critic": {"encoder": "critic"},
+}
+
+
 @pytest.mark.parametrize("policy", ["CnnPolicy", "MaxPoolCnnPolicy", "GruCnnPolicy"])
-@pytest.mark.parametrize("share", [False, True], ids=["separate CNNs", "shared CNN"])
-def test_a_cut_action_leaves_no_gradient_of_the_actor_loss_anywhere(policy: str, share: bool) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cut_action_leaves_no_gradient_of_the_actor_loss_anywhere(policy: str, mode: str) -> None:
     model = TD3(
-        policy, PixelEnv(), seed=0, device="cpu", buffer_size=10, policy_kwargs={"share_features_extractor": share}
+        policy,
+        PixelEnv(),
+        seed=0,
+        device="cpu",
+        buffer_size=10,
+        policy_kwargs=MODES[mode],
+        smoothness=0.1,
     )
     model.set_logger(Logger(None, []))
     model.replay_buffer = FixedBatches(RandomTransitions(0, batch_size=4).sample(4))  # type: ignore[assignment]
     seen = _watch_gradients_of_the_actor_step(model)
 
     model.train(gradient_steps=2)
+    assert seen["actor"]
     assert all(seen["actor"].values()), "without the cut every tensor of the actor gets a gradient"
     assert not any(seen["critic_cnn"].values()), "the critic's own CNN gets none"
 
@@ -137,8 +151,13 @@ def test_a_cut_action_leaves_no_gradient_of_the_actor_loss_anywhere(policy: str,
 def _watch_gradients_of_the_actor_step(model: TD3) -> dict[str, dict[str, bool]]:
     """Note, whenever the actor's optimizer is called, which tensors the actor loss has given a gradient."""
     seen: dict[str, dict[str, bool]] = {"actor": {}, "critic_cnn": {}}
-    critic_cnn = dict(model.critic.features_extractor.named_parameters())
-    own = {name: p for name, p in critic_cnn.items() if not any(p is q for q in model.actor.parameters())}
+    actors = [*model.parts["actor_cnn"], *model.parts["actor_mlp"]]
+    own = {
+        name: p
+        for name, p in model.critic.features_extractor.named_parameters()
+        if not any(p is trained for trained in actors)
+    }
+    of_the_actor = [(name, p) for name, p in model.actor.named_parameters() if not any(p is q for q in own.values())]
     step, zero_grad = model.actor.optimizer.step, model.actor.optimizer.zero_grad
 
     def zero_grad_of_both() -> None:
@@ -147,7 +166,7 @@ def _watch_gradients_of_the_actor_step(model: TD3) -> dict[str, dict[str, bool]]
             parameter.grad = None
 
     def note_and_step() -> None:
-        seen["actor"].update({name: _has_gradient(p) for name, p in model.actor.named_parameters()})
+        seen["actor"].update({name: _has_gradient(p) for name, p in of_the_actor})
         seen["critic_cnn"].update({name: _has_gradient(p) for name, p in own.items()})
         step()
 

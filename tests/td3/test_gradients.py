@@ -140,7 +140,7 @@ def test_an_update_with_a_bad_gradient_changes_no_weight_and_training_goes_on() 
     assert all(th.equal(before[name], tensor) for name, tensor in model.policy.state_dict().items())
     assert model.last_update is not None
     assert not model.last_update.finite
-    assert model.n_skipped_updates == model.logger.name_to_value["train/skipped_updates"] == 1
+    assert model.skipped.total == model.logger.name_to_value["train/skipped_updates"] == 1
 
     model.train(gradient_steps=2, batch_size=8)
     after = model.policy.state_dict()
