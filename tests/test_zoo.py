@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.callbacks import BaseCallback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -21,7 +22,15 @@ from sb3_carla.command_line import CommandError
 from sb3_carla.envs.errors import ServerUnavailableError
 from sb3_carla.td3 import TD3
 from sb3_carla.zoo import HyperparameterError, enjoy, packaged_config, train
-from sb3_carla.zoo.hyperparameters import accepted_arguments, check_section, plain_numbers, read_section
+from sb3_carla.zoo.hyperparameters import (
+    accepted_arguments,
+    check_section,
+    packaged_preset,
+    plain_numbers,
+    preset_names,
+    read_section,
+    section_names,
+)
 
 ENV_ID = "ZooTestPixels-v0"
 STOP = "sb3_stability.StopTrainingOnQValue"
@@ -121,6 +130,50 @@ def test_every_environment_has_a_packaged_section_that_passes_the_check() -> Non
     assert len(env_ids) >= 3
     for env_id in env_ids:
         check_section(plain_numbers(read_section(config, env_id)), TD3, env_id, config)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_section_of_every_preset_passes_the_check(name: str) -> None:
+    path = packaged_preset(name)
+    assert "default" in section_names(path)
+    for section in section_names(path):
+        if section != "known-bad":
+            # MuJoCo is not installed everywhere; the environment matters for its keyword arguments only.
+            env_id = "Carla-v0" if section == "default" else "Pendulum-v1"
+            check_section(plain_numbers(read_section(str(path), section)), TD3, env_id, str(path))
+
+
+@pytest.mark.parametrize("algo", ["sac", "tqc", "crossq", "ppo"])
+def test_other_algorithms_have_sections_for_the_same_environments(algo: str) -> None:
+    path = packaged_config(f"{algo}.yml")
+    assert section_names(path) == section_names(packaged_config("td3.yml"))
+    for env_id in section_names(path):
+        check_section(plain_numbers(read_section(str(path), env_id)), ALGOS[algo], env_id, str(path))
+
+
+def test_a_preset_trains_by_its_name() -> None:
+    run = train(["--env", ENV_ID, "--preset", "lane-keeping", "-n", "30", "--verbose", "0", "--no-video"])
+    assert run is not None
+    saved = yaml.unsafe_load((run.folder / ENV_ID / "config.yml").read_text())
+    assert dict(saved)["max_grad_norm"] == 1.0
+
+
+def test_a_preset_that_is_known_to_be_bad_needs_a_flag() -> None:
+    with pytest.raises(HyperparameterError, match=r"saturates.*--known-bad"):
+        train(["--env", ENV_ID, "--preset", "founding", "-n", "30"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "drqv2"], "no preset 'drqv2'.*drq-v2"),
+        (["--preset", "sb3", "--conf-file", "section.yml"], "both"),
+        (["--preset", "sb3", "--algo", "sac"], "for td3, not sac"),
+    ],
+)
+def test_a_preset_that_cannot_be_used_is_refused(options: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        train(["--env", ENV_ID, *options])
 
 
 def test_training_leaves_a_model_a_log_and_its_configuration_in_one_folder() -> None:

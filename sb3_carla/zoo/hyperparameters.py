@@ -60,13 +60,43 @@ class HyperparameterError(CommandError):
 
 
 def packaged_config(name: str) -> Path:
-    """The path of a file of ``zoo_configs/``: beside the package in a checkout, inside it in an installed wheel.
+    """The path of a file or folder of ``zoo_configs/``: beside the package in a checkout, inside it in a wheel.
 
     :param name: file name, such as ``td3.yml``
     """
     package = Path(__file__).resolve().parent.parent
     installed = package / "zoo_configs" / name
-    return installed if installed.is_file() else package.parent / "zoo_configs" / name
+    return installed if installed.exists() else package.parent / "zoo_configs" / name
+
+
+def preset_names() -> list[str]:
+    """The names of the files in ``zoo_configs/presets``."""
+    return sorted(path.stem for path in packaged_config("presets").glob("*.yml"))
+
+
+def packaged_preset(name: str) -> Path:
+    """The path of a preset.
+
+    :param name: its name, such as ``drq-v2``
+    :raises HyperparameterError: when there is none of that name
+    """
+    names = preset_names()
+    if name not in names:
+        raise HyperparameterError(f"There is no preset {name!r}. {did_you_mean(name, names)}")
+    return packaged_config(f"presets/{name}.yml")
+
+
+def check_not_known_bad(config: str) -> None:
+    """Refuse a configuration file that says of itself that it does not work.
+
+    :param config: path of a file, readable by :func:`read_section`; its entry ``known-bad`` is the reason
+    :raises HyperparameterError: with the reason and the flag that trains all the same
+    """
+    path = Path(config)
+    if path.suffix in {".yml", ".yaml"}:
+        reason = _read_sections(path).get("known-bad")
+        if reason is not None:
+            raise HyperparameterError(f"{path.name} is known to be bad: {reason}. Add --known-bad to train with it.")
 
 
 def read_section(config: str, env_id: str) -> dict[str, Any]:
@@ -82,15 +112,7 @@ def read_section(config: str, env_id: str) -> dict[str, Any]:
         if package is None and not path.is_file():
             raise HyperparameterError(f"--conf-file {config} is neither a YAML file nor a Python package. Give one.")
         return {}
-    try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HyperparameterError(f"{config} cannot be read: {error.strerror}. Check --conf-file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise HyperparameterError(f"{config} is not valid YAML: {reason}. Correct the file.") from error
-    if not isinstance(sections, dict):
-        raise HyperparameterError(f"{config} holds no sections. Write one per gym id, such as 'Carla-v0:'.")
+    sections = _read_sections(path)
     if env_id not in sections and "default" not in sections:
         raise HyperparameterError(f"{config} has no section for {env_id}. {did_you_mean(env_id, map(str, sections))}")
     name = env_id if env_id in sections else "default"
@@ -98,6 +120,27 @@ def read_section(config: str, env_id: str) -> dict[str, Any]:
     if not isinstance(section, dict):
         raise HyperparameterError(f"The section {name} of {config} is no mapping. Write 'key: value' lines under it.")
     return section
+
+
+def section_names(path: Path) -> list[str]:
+    """The environments and other names that a YAML file has sections for.
+
+    :raises HyperparameterError: when the file cannot be read
+    """
+    return [str(name) for name in _read_sections(path)]
+
+
+def _read_sections(path: Path) -> dict[str, Any]:
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HyperparameterError(f"{path} cannot be read: {error.strerror}. Check --conf-file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise HyperparameterError(f"{path} is not valid YAML: {reason}. Correct the file.") from error
+    if not isinstance(sections, dict):
+        raise HyperparameterError(f"{path} holds no sections. Write one per gym id, such as 'Carla-v0:'.")
+    return sections
 
 
 def check_section(section: Mapping[str, Any], algorithm: type, env_id: str, source: str) -> None:

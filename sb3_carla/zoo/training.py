@@ -23,11 +23,15 @@ from sb3_carla.envs.errors import CarlaEnvError
 from sb3_carla.td3 import NonFiniteGradients
 from sb3_carla.zoo.hyperparameters import (
     check_env_kwargs,
+    check_not_known_bad,
     check_section,
     packaged_config,
+    packaged_preset,
     plain_numbers,
+    preset_names,
     read_section,
     resolve_classes,
+    section_names,
 )
 from sb3_carla.zoo.options import (
     DEFAULT_ALGO,
@@ -71,7 +75,7 @@ class TrainedRun:
 def train(argv: list[str]) -> TrainedRun | None:
     """Train as ``python -m rl_zoo3.train`` does.
 
-    :param argv: rl_zoo3's options, and ``--no-video``
+    :param argv: rl_zoo3's options, and ``--preset``, ``--known-bad``, ``--no-video``
     :return: what was left behind; None after a search for hyperparameters
     :raises CommandError, HyperparameterError, CarlaEnvError: bad input; nothing is left behind
     """
@@ -93,11 +97,21 @@ def train(argv: list[str]) -> TrainedRun | None:
         return managers[0]
 
     def check(options: argparse.Namespace) -> None:
-        if options.conf_file is None and options.algo == DEFAULT_ALGO:
-            options.conf_file = str(packaged_config("td3.yml"))
+        if options.preset is not None:
+            if options.conf_file is not None:
+                raise CommandError("--preset and --conf-file both name the hyperparameters. Give one of them.")
+            if options.algo != DEFAULT_ALGO:
+                raise CommandError(f"The presets are for td3, not {options.algo}. Leave --preset or --algo out.")
+            options.conf_file = str(packaged_preset(options.preset))
+        elif options.conf_file is None:  # ours for our environments, otherwise rl_zoo3's own
+            ours = packaged_config(f"{options.algo}.yml")
+            if ours.is_file() and options.env in section_names(ours):
+                options.conf_file = str(ours)
         if options.verbose is None:
             options.verbose = 0 if options.progress else 1
         section = {} if options.conf_file is None else read_section(options.conf_file, options.env)
+        if options.conf_file is not None and not options.known_bad:
+            check_not_known_bad(options.conf_file)
         if options.trained_agent:
             check_model_file(Path(options.trained_agent), options.algo)
         env_kwargs = options.env_kwargs or section.get("env_kwargs")
@@ -111,6 +125,12 @@ def train(argv: list[str]) -> TrainedRun | None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     ours = parser.add_argument_group("sb3_carla")
+    ours.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"Hyperparameters of a published or known system: {', '.join(preset_names())}",
+    )
+    ours.add_argument("--known-bad", help="Train with hyperparameters that are known not to work", action="store_true")
     ours.add_argument("--no-video", help="Write no video of the trained policy", action="store_true")
 
 
