@@ -1,4 +1,4 @@
-"""Stability callbacks for Stable-Baselines3: know that an off-policy run is going bad, stop it, say why.
+"""Stability callbacks for Stable-Baselines3: know that an off-policy run is going bad, stop it, roll it back, say why.
 
 Works with TD3, DDPG and SAC of Stable-Baselines3 and TQC and CrossQ of sb3-contrib::
 
@@ -9,26 +9,88 @@ Works with TD3, DDPG and SAC of Stable-Baselines3 and TQC and CrossQ of sb3-cont
     model.learn(5_000, callback=[StopTrainingOnQValueExplosion(), StopTrainingOnActorLossExplosion()])
 
 The detectors behind them (:mod:`sb3_stability.detectors`) are plain objects fed with numbers.
+
+What is logged
+--------------
+``alerts/*`` is 1 if the detector fired since the last line of the log, otherwise 0:
+
+- ``alerts/q_value_explosion``: the mean Q(s, pi(s)) is no possible return any more, or not finite (a stop)
+- ``alerts/actor_loss_explosion``: the same of minus the actor loss (a stop)
+- ``alerts/non_finite``: NaN or infinity in a value, a loss or a parameter (a stop)
+- ``alerts/actor_loss_leak``: the actor loss reaches the actor by another way than the action (found at the start)
+- ``alerts/q_gap``: Q(s, pi(s)) lies far from Q on replayed actions (a warning, as are all below)
+- ``alerts/action_saturation``: nearly all actions are at an end of their range
+- ``alerts/gradient_norm``, ``alerts/gradient_norm_critical``: the norm of the actor's or the critic's gradient
+- ``alerts/episode_collapse``: episodes became much shorter and earn less
+- ``alerts/feature_norm``: the norm of the actor's features grew by a factor (only if ``feature_growth`` is given)
+- ``alerts/actor_loss_growth``: the actor loss grew by a factor (only if ``loss_growth`` is given)
+- ``alerts/rollback``: a detector fired and the model went back to a checkpoint, or could not any more
+- ``alerts/failed_gate``: a gate of the staged training was not passed (a stop)
+
+``stability/*``:
+
+- ``stability/q_policy_mean``: mean Q(s, pi(s)); ``stability/q_replay_mean``, ``stability/q_replay_std``: Q on replay
+- ``stability/q_limit_low``, ``stability/q_limit_high``: the feasible range of Q, widened by the margin
+- ``stability/q_gap``, ``stability/q_gap_limit``: |Q(s, pi(s)) - Q on replay| and its limit
+- ``stability/actor_loss``: of the last update
+- ``stability/saturated_share``: share of the components of pi(s) beyond +-0.97
+- ``stability/feature_norm``: mean L2 norm of the actor's features, where it has an extractor that learns
+- ``stability/actor_grad_norm``, ``stability/critic_grad_norm``: global L2 norm of the gradient, before clipping
+- ``stability/checkpoint_step``: the step of the latest healthy checkpoint
+- ``stability/rollbacks``: times that the model went back; ``stability/lr_factor``: what is left of its learning rates
+- ``stability/gates_passed``: gates of the staged training
+- ``stability/message``: why a run was stopped (text, TensorBoard only)
 """
 
+from sb3_stability.actor_loss_leak import (
+    LeakyActorLossError,
+    StopTrainingOnLeakyActorLoss,
+    UnprobedModelError,
+    check_actor_loss,
+    leaking_parameters,
+)
 from sb3_stability.callbacks import (
     StopTrainingOnActorLossExplosion,
     StopTrainingOnNonFinite,
     StopTrainingOnQValueExplosion,
 )
-from sb3_stability.detectors import AbsoluteLimit, Alarm, FeasibleBound, Finite, Range
-from sb3_stability.readings import Reading, Readings, UnreadableModelError
+from sb3_stability.detectors import (
+    AbsoluteLimit,
+    ActionSaturation,
+    Alarm,
+    EpisodeCollapse,
+    FeasibleBound,
+    Finite,
+    GradientNorm,
+    Growth,
+    PolicyGap,
+    Range,
+)
+from sb3_stability.monitor import StabilityMonitor
+from sb3_stability.reading import Reading
+from sb3_stability.readings import Readings, UnreadableModelError
 
 __all__ = [
     "AbsoluteLimit",
+    "ActionSaturation",
     "Alarm",
+    "EpisodeCollapse",
     "FeasibleBound",
     "Finite",
+    "GradientNorm",
+    "Growth",
+    "LeakyActorLossError",
+    "PolicyGap",
     "Range",
     "Reading",
     "Readings",
+    "StabilityMonitor",
     "StopTrainingOnActorLossExplosion",
+    "StopTrainingOnLeakyActorLoss",
     "StopTrainingOnNonFinite",
     "StopTrainingOnQValueExplosion",
+    "UnprobedModelError",
     "UnreadableModelError",
+    "check_actor_loss",
+    "leaking_parameters",
 ]

@@ -17,7 +17,9 @@ from __future__ import annotations
 import torch as th
 
 from sb3_stability.detectors import Alarm, Finite
-from sb3_stability.readings import Reading
+from sb3_stability.looking import magnitude
+from sb3_stability.reading import Reading
+from sb3_stability.readings import Readings
 from sb3_stability.stop_training import StopOnBound, StopTraining
 
 
@@ -30,7 +32,7 @@ class StopTrainingOnQValueExplosion(StopOnBound):
     :param floor: the limit is never nearer to zero than this many times the untrained network's own Q-values
     :param max_abs_q: fixed threshold on the magnitude, besides the bound (for instance 1e4); None for none
     :param check_freq: env steps or updates between two looks
-    :param batch_size: transitions of the replay buffer that are read at each look
+    :param batch_size: transitions of the replay buffer that are read where the training itself shows nothing
     :param verbose: 1 prints the reason for a stop, 0 is silent
     """
 
@@ -69,7 +71,7 @@ class StopTrainingOnActorLossExplosion(StopOnBound):
     :param floor: the limit is never nearer to zero than this many times the untrained network's own Q-values
     :param max_abs_loss: fixed threshold on the magnitude, besides the bound (for instance 1e6); None for none
     :param check_freq: env steps or updates between two looks
-    :param batch_size: transitions of the replay buffer that are read at each look
+    :param batch_size: transitions of the replay buffer that are read where the training itself shows nothing
     :param verbose: 1 prints the reason for a stop, 0 is silent
     """
 
@@ -101,13 +103,13 @@ class StopTrainingOnNonFinite(StopTraining):
     """Stop at once on NaN or infinity in the Q-values, the losses, or any parameter of the actor or the critic.
 
     :param check_freq: env steps or updates between two looks
-    :param batch_size: transitions of the replay buffer that are read at each look
+    :param batch_size: transitions of the replay buffer that are read where the training itself shows nothing
     :param verbose: 1 prints the reason for a stop, 0 is silent
     """
 
     alert = "non_finite"
 
-    def _start_detectors(self) -> None:
+    def _start(self, readings: Readings) -> None:
         self._detectors: dict[str, Finite] = {}
         self._culprit = "a number"
 
@@ -120,8 +122,8 @@ class StopTrainingOnNonFinite(StopTraining):
             "the mean Q on replayed actions": reading.q_replay_mean,
             "the actor loss": reading.actor_loss,
             "the critic loss": reading.critic_loss,
-            "the sum of the magnitudes of the actor's parameters": _magnitude(getattr(self.model, "actor", None)),
-            "the sum of the magnitudes of the critic's parameters": _magnitude(getattr(self.model, "critic", None)),
+            "the sum of the magnitudes of the actor's parameters": _magnitude(self.model, "actor"),
+            "the sum of the magnitudes of the critic's parameters": _magnitude(self.model, "critic"),
         }
         for self._culprit, value in watched.items():
             if value is not None:
@@ -131,9 +133,6 @@ class StopTrainingOnNonFinite(StopTraining):
         return None
 
 
-def _magnitude(module: th.nn.Module | None) -> float | None:
-    if module is None:
-        return None
-    with th.no_grad():
-        norms = th.nn.utils.get_total_norm(list(module.parameters()), norm_type=1.0)
-    return float(norms)
+def _magnitude(model: object, part: str) -> float | None:
+    module = getattr(model, part, None)
+    return magnitude(module) if isinstance(module, th.nn.Module) else None

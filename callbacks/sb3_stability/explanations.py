@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from sb3_stability.detectors import Alarm
-from sb3_stability.readings import Reading
+from sb3_stability.reading import Reading
+from sb3_stability.watch import State
 
 _TARGET_CAUSES = (
     "Likely causes, most common first: a learning rate too high for the critic; episodes that end without being marked "
@@ -47,3 +48,39 @@ def _only_on_policy_actions(alarm: Alarm, reading: Reading) -> bool:
     if replay is None or not math.isfinite(replay):
         return False
     return abs(replay) < abs(alarm.limit) and abs(alarm.value - replay) > 2.0 * (abs(replay) + 2.0 * spread)
+
+
+_WARNINGS = {
+    "action_saturation": (
+        "tanh passes no gradient there, so the actor does not learn; this is no explosion. What to try: a lower "
+        "learning rate for the actor, features of bounded size (LayerNorm and tanh), or a penalty on the actions "
+        "before tanh."
+    ),
+    "feature_norm": "What to try: LayerNorm on the features, weight decay, a lower learning rate of the encoder.",
+    "gradient_norm": "What to try: smaller rewards, a lower learning rate, clipping of the gradient norm.",
+    "gradient_norm_critical": "What to try: smaller rewards, a lower learning rate, clipping of the gradient norm.",
+    "actor_loss_growth": (
+        "This alone is no fault: Q-values grow in a healthy run as well. Look at the feasible bound "
+        "(stability/q_limit_low, stability/q_limit_high) beside it."
+    ),
+    "episode_collapse": (
+        "The policy now fails early where it did not before. What to look at: saturated actions, Q-values on their "
+        "way out of the feasible range, a reward that pays for a quick end."
+    ),
+    "q_gap": (
+        "The critic invents values for the policy's actions that it never learned. The usual cause is an actor update "
+        "that reaches the actor's features by another way than the action; then overestimation by a critic that is "
+        "trained too little on the policy's own actions."
+    ),
+}
+
+
+def explain_warning(state: State, reading: Reading) -> str:
+    """What an alarm means that may be a warning only, and what to try.
+
+    :param state: of the detector that fired
+    :param reading: what was measured when it fired
+    """
+    if state.name in _WARNINGS or state.alarm is None:
+        return _WARNINGS.get(state.name, "")
+    return explain(state.alarm, reading)

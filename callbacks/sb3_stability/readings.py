@@ -3,8 +3,9 @@
 A reading comes from the first of these sources that the model offers:
 
 1. ``model.last_update``, a record of the last gradient update that some algorithms keep (sb3_carla's TD3 does);
-2. the networks themselves: Q(s, pi(s)) and Q(s, a) on a batch of the replay buffer, together with what the critic
-   gave the actor loss in the last update, seen by a hook (:mod:`sb3_stability.trained_value`).
+2. the tensors of the last update, caught by hooks (:mod:`sb3_stability.listening`);
+3. the networks themselves: Q(s, pi(s)) and Q(s, a) on a batch of the replay buffer. This is also what is read before
+   the first update and after the last.
 
 Nothing here changes the training: the random generators and the train or eval mode of each module are put back.
 """
@@ -16,47 +17,17 @@ import random
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
-from sb3_stability.detectors import NOTHING, Range
-from sb3_stability.trained_value import TrainedValue, per_transition
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The state of a critic and its actor after some update. None is what could not be read.
-
-    :param n_updates: gradient updates so far
-    :param q_policy_mean: mean of Q(s, pi(s)) over transitions and critics, or what the last actor update took for it,
-        whichever is farther from zero
-    :param q_replay_mean: mean of Q(s, a) on replayed actions
-    :param q_replay_std: standard deviation of Q(s, a) on replayed actions
-    :param actor_loss: loss of the actor; where the model keeps no record, minus ``q_policy_mean`` and the entropy term
-    :param critic_loss: loss of the critic, where the model keeps a record
-    :param rewards: range of the rewards that the critic has learned from so far (normalised ones with VecNormalize)
-    :param bonus: range of the entropy term that has been added to each step's reward so far; empty without one
-    """
-
-    n_updates: int
-    q_policy_mean: float | None = None
-    q_replay_mean: float | None = None
-    q_replay_std: float | None = None
-    actor_loss: float | None = None
-    critic_loss: float | None = None
-    rewards: Range = NOTHING
-    bonus: Range = NOTHING
-
-    @property
-    def scale(self) -> float:
-        """Magnitude of the Q-values: what the floor of the feasible bound is made from."""
-        replay = abs(self.q_replay_mean or 0.0) + (self.q_replay_std or 0.0)
-        scale = max(abs(self.q_policy_mean or 0.0), replay)
-        return scale if math.isfinite(scale) else 0.0
+from sb3_stability.detectors import NOTHING
+from sb3_stability.listening import UpdateListener, per_transition
+from sb3_stability.reading import SATURATED, Reading
+from sb3_stability.rewards import RewardRange
 
 
 class UnreadableModelError(TypeError):
@@ -65,8 +36,8 @@ class UnreadableModelError(TypeError):
 
 @contextmanager
 def undisturbed(*modules: th.nn.Module, device: th.device) -> Iterator[None]:
-    """Evaluation mode (batch norm and dropout at rest) without gradients; afterwards the modes and all random
-    generators that a training draws from are as they were.
+    """Afterwards the train or eval mode of each module and all random generators that a training draws from are as
+    they were.
 
     :param modules: modules that will be called
     :param device: device whose generator is put back, besides the CPU's
@@ -75,9 +46,7 @@ def undisturbed(*modules: th.nn.Module, device: th.device) -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002  (what SB3's buffers draw from)
     devices = [device] if device.type == "cuda" else []
     try:
-        for part in parts:
-            part.training = False
-        with th.random.fork_rng(devices=devices), th.no_grad():
+        with th.random.fork_rng(devices=devices):
             yield
     finally:
         for part, training in parts.items():
@@ -90,7 +59,7 @@ class Readings:
     """Reads one model. Callbacks of the same model share one, so that a second callback costs nothing.
 
     :param model: an off-policy model with ``actor``, ``critic`` and ``replay_buffer``
-    :param batch_size: transitions that are sampled per reading
+    :param batch_size: transitions that are sampled where the networks themselves are read
     :raises UnreadableModelError: the model is of another kind
     """
 
@@ -108,10 +77,12 @@ class Readings:
         self.batch_size = batch_size
         self._actor: Any = actor
         self._critic: Any = critic
-        self._trained = TrainedValue(critic)
-        self._rewards, self._bonus = NOTHING, NOTHING
-        self._raw_rewards, self._scanned_to = NOTHING, 0
+        self._listener = UpdateListener(actor, critic)
+        self._rewards = RewardRange(model)
+        self._bonus = NOTHING
         self._latest: Reading | None = None
+        # A generator of its own, so that the noise of the entropy estimate takes nothing from the training's
+        self._generator = th.Generator(device="cpu").manual_seed(0)
 
     @classmethod
     def of(cls, model: Any, batch_size: int = 64) -> Readings:
@@ -139,34 +110,66 @@ class Readings:
         return getattr(self.model, "last_update", None) is not None
 
     def watch(self) -> None:
-        """Start to listen to the critic; to be called when a training starts."""
-        self._trained.attach()
+        """Start to listen to the updates; to be called when a training starts."""
+        self._listener.attach()
 
     def unwatch(self) -> None:
-        """Stop to listen to the critic; to be called when a training ends."""
-        self._trained.detach()
+        """Stop to listen to the updates; to be called when a training ends."""
+        self._listener.detach()
 
-    def before_training(self) -> Reading | None:
-        """Read the networks themselves, whatever record the model keeps: meant for before the first update."""
-        return self._from_networks()
+    def forget(self) -> None:
+        """Drop all that was read so far, after the model was put back to an earlier state."""
+        self._listener.forget()
+        self._rewards.forget()
+        self._bonus, self._latest = NOTHING, None
+
+    def afresh(self) -> Reading | None:
+        """Read the networks themselves, whatever else the model offers: before the first update and after the last."""
+        buffer = self.model.replay_buffer
+        if buffer is None or buffer.size() == 0:
+            return None
+        with undisturbed(self._actor, self._critic, device=self.model.device), th.no_grad():
+            self._actor.train(False)
+            self._critic.train(False)
+            # The sampling of the algorithm itself, so that every buffer works: Dict, HER, n-step, a user's own.
+            try:
+                batch = buffer.sample(self.batch_size, env=self.model._vec_normalize_env)
+            except (RuntimeError, ValueError):
+                return None  # HER has nothing to give before the first episode has ended
+            actions, entropy = self._act(batch.observations)
+            numbers = {
+                "q_policy": per_transition(self._critic(batch.observations, actions)),
+                "q_replay": per_transition(self._critic(batch.observations, batch.actions)),
+                "entropy": entropy,
+                "saturated": (actions.abs() > SATURATED).float(),
+            }
+        self._rewards.learn_from_batch(batch.rewards.cpu().numpy())
+        return self._reading(numbers)
 
     def latest(self) -> Reading | None:
         """A reading of the model as it is now, or None while there is nothing to read."""
         if self._latest is None or self._latest.n_updates != self.n_updates:
             record = getattr(self.model, "last_update", None)
-            self._latest = self._from_networks() if record is None else self._from_record(record)
+            self._latest = self._from_update() if record is None else self._from_record(record)
+            self._listener.measure_gradients()
         return self._latest
 
-    # -- the two sources -----------------------------------------------------------------------------------------------
+    # -- sources -------------------------------------------------------------------------------------------------------
 
     def _from_record(self, record: object) -> Reading:
         def number(name: str) -> float | None:
             value = getattr(record, name, None)
             return None if value is None else float(value)
 
+        def norm(part: str) -> float | None:
+            norms = getattr(record, "grad_norms", None) or {}
+            squares = [float(value) ** 2 for name, value in norms.items() if name.startswith(part)]
+            return math.sqrt(sum(squares)) if squares else None
+
         rewards = [value for value in (number("reward_min"), number("reward_max")) if value is not None]
-        self._learn_rewards(self._per_step(np.asarray(rewards)))
-        self._scan_buffer()
+        self._rewards.learn_from_batch(np.asarray(rewards))
+        self._rewards.learn_from_buffer()
+        features = self._listener.features
         return Reading(
             n_updates=self.n_updates,
             q_policy_mean=number("q_policy_mean"),
@@ -174,92 +177,82 @@ class Readings:
             q_replay_std=number("q_replay_std"),
             actor_loss=number("actor_loss"),
             critic_loss=number("critic_loss"),
-            rewards=self._rewards,
+            saturated_share=number("saturated_share"),
+            feature_norm=None if features is None else float(features.flatten(1).norm(dim=1).mean()),
+            actor_grad_norm=norm("actor"),
+            critic_grad_norm=norm("critic"),
+            rewards=self._rewards.range,
             bonus=self._bonus,
         )
 
-    def _from_networks(self) -> Reading | None:
-        buffer = self.model.replay_buffer
-        if buffer is None or buffer.size() == 0:
-            return None
-        trained = self._trained.mean()
-        with undisturbed(self._actor, self._critic, device=self.model.device):
-            # The sampling of the algorithm itself, so that every buffer works: Dict, HER, n-step, a user's own.
-            try:
-                batch = buffer.sample(self.batch_size, env=self.model._vec_normalize_env)
-            except (RuntimeError, ValueError):
-                return None  # HER has nothing to give before the first episode has ended
-            actions, entropy = self._act(batch.observations)
-            q_policy = per_transition(self._critic(batch.observations, actions)).mean()
-            q_replay = per_transition(self._critic(batch.observations, batch.actions))
-            spread = q_replay.std(correction=0)
-            numbers = th.stack([q_policy, q_replay.mean(), spread, entropy]).double().tolist()
-        computed, replay_mean, replay_std, entropy_bonus = numbers
-        self._learn_rewards(self._per_step(batch.rewards.cpu().numpy()))
-        self._scan_buffer()
+    def _from_update(self) -> Reading | None:
+        heard, buffer = self._listener, self.model.replay_buffer
+        q_policy, q_replay = heard.q_policy, heard.q_replay(self.model.batch_size)
+        stochastic = hasattr(self._actor, "action_log_prob")
+        unheard = q_policy is None or q_replay is None or heard.mean_action is None
+        unheard = unheard or (stochastic and heard.log_std is None)
+        # Hindsight replay makes rewards while it samples, and a buffer of another make may keep none to look at
+        unseen = isinstance(buffer, HerReplayBuffer) or not isinstance(getattr(buffer, "rewards", None), np.ndarray)
+        if unheard or unseen:
+            return self.afresh()
+        assert q_policy is not None and q_replay is not None and heard.mean_action is not None
+        actions, numbers = heard.mean_action, {"q_policy": q_policy, "q_replay": q_replay}
+        if stochastic:
+            assert heard.log_std is not None
+            numbers["entropy"] = self._entropy_term(actions, heard.log_std)
+            actions = actions.tanh()
+        numbers["saturated"] = (actions.abs() > SATURATED).float()
+        if heard.features is not None:
+            numbers["features"] = heard.features.flatten(1).norm(dim=1)
+        numbers.update({f"{name}_gradient": norm for name, norm in heard.gradient_norms.items()})
+        return self._reading(numbers)
+
+    def _reading(self, tensors: Mapping[str, th.Tensor]) -> Reading:
+        """Make a reading from means of tensors, with one transfer from the device."""
+        means = {name: tensor.float().mean() for name, tensor in tensors.items()}
+        means["spread"] = tensors["q_replay"].float().std(correction=0)
+        numbers = dict(zip(means, th.stack(list(means.values())).double().tolist(), strict=True))
+        self._rewards.learn_from_buffer()
+        term = numbers.get("entropy", 0.0)
+        if hasattr(self._actor, "action_log_prob"):
+            # tanh keeps actions in a box of side 2, so a policy's entropy is at most that of the uniform one
+            self._bonus = self._bonus.including(term, float(self._alpha()) * self._action_size() * math.log(2.0))
         return Reading(
             n_updates=self.n_updates,
-            q_policy_mean=_larger(computed, trained),
-            q_replay_mean=replay_mean,
-            q_replay_std=replay_std,
-            actor_loss=-_larger(computed, trained) - entropy_bonus,
-            rewards=self._rewards,
+            q_policy_mean=numbers["q_policy"],
+            q_replay_mean=numbers["q_replay"],
+            q_replay_std=numbers["spread"],
+            actor_loss=-numbers["q_policy"] - term,
+            saturated_share=numbers.get("saturated"),
+            feature_norm=numbers.get("features"),
+            actor_grad_norm=numbers.get("actor_gradient"),
+            critic_grad_norm=numbers.get("critic_gradient"),
+            rewards=self._rewards.range,
             bonus=self._bonus,
         )
+
+    # -- entropy -------------------------------------------------------------------------------------------------------
 
     def _act(self, observations: th.Tensor | Mapping[str, th.Tensor]) -> tuple[th.Tensor, th.Tensor]:
         """Actions of the current policy and the mean entropy term that comes with them (0 without one)."""
         if not hasattr(self._actor, "action_log_prob"):
             return self._actor(observations), th.zeros((), device=self.model.device)
         actions, log_prob = self._actor.action_log_prob(observations)
+        return actions, -self._alpha() * log_prob.mean()
+
+    def _entropy_term(self, mean: th.Tensor, log_std: th.Tensor) -> th.Tensor:
+        """The mean entropy term of the policy N(mean, std) squashed by tanh, from one draw per row."""
+        log_std = log_std.clamp(-20.0, 2.0)  # as SAC's actor does
+        noise = th.randn(mean.shape, generator=self._generator).to(mean.device)
+        squashed = (mean + log_std.exp() * noise).tanh()
+        gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)
+        return -self._alpha() * (gaussian - (1.0 - squashed.square() + 1e-6).log()).sum(dim=1).mean()
+
+    def _alpha(self) -> th.Tensor:
+        """The weight of the entropy term."""
         log_alpha = getattr(self.model, "log_ent_coef", None)
-        alpha = (log_alpha.exp() if log_alpha is not None else self.model.ent_coef_tensor).squeeze()
-        term = -alpha * log_prob.mean()
-        # tanh keeps actions in a box of side 2, so a policy's entropy is at most that of the uniform one
-        self._bonus = self._bonus.including(float(term), float(alpha) * actions.shape[1] * math.log(2.0))
-        return actions, term
+        alpha: th.Tensor = self.model.ent_coef_tensor if log_alpha is None else log_alpha.detach().exp()
+        return alpha.squeeze()
 
-    # -- rewards -------------------------------------------------------------------------------------------------------
-
-    def _per_step(self, rewards: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """An n-step buffer gives sums of n discounted rewards; the bound is made from rewards of one step."""
-        n_steps = int(getattr(self.model, "n_steps", 1) or 1)
-        steps: float = sum(self.model.gamma**i for i in range(n_steps))
-        return rewards / steps
-
-    def _learn_rewards(self, rewards: np.ndarray[Any, Any]) -> None:
-        self._rewards = _widened(self._rewards, rewards)
-
-    def _scan_buffer(self) -> None:
-        """Take in the rewards that came into the buffer since the last scan."""
-        buffer = self.model.replay_buffer
-        stored = getattr(buffer, "rewards", None)
-        if buffer is None or not isinstance(stored, np.ndarray) or buffer.size() == 0:
-            return
-        size, position = buffer.size(), int(buffer.pos)
-        whole = size < 4096 or self._raw_rewards.is_empty or self._scanned_to > size
-        if whole:
-            fresh = [stored[:size]]
-        elif position >= self._scanned_to:
-            fresh = [stored[self._scanned_to : position]]
-        else:
-            fresh = [stored[self._scanned_to : size], stored[:position]]
-        for part in fresh:
-            self._raw_rewards = _widened(self._raw_rewards, part)
-        self._scanned_to = position
-        if not self._raw_rewards.is_empty:
-            raw = np.asarray(self._raw_rewards, dtype=np.float64)
-            normalizer = self.model._vec_normalize_env
-            self._learn_rewards(raw if normalizer is None else normalizer.normalize_reward(raw))
-
-
-def _widened(known: Range, values: np.ndarray[Any, Any]) -> Range:
-    values = values[np.isfinite(values)]
-    return known.including(float(values.min()), float(values.max())) if values.size else known
-
-
-def _larger(computed: float, trained: float | None) -> float:
-    """The one that is farther from zero; NaN if either is NaN."""
-    if trained is None or math.isnan(computed):
-        return computed
-    return trained if math.isnan(trained) or abs(trained) > abs(computed) else computed
+    def _action_size(self) -> int:
+        return int(np.prod(self.model.action_space.shape))

@@ -102,7 +102,7 @@ def test_updates_after_the_last_step_are_looked_at_when_training_ends():
 
 
 def test_a_resumed_explosion_is_stopped_though_it_was_there_from_the_start(monkeypatch):
-    monkeypatch.setattr("sb3_stability.stop_training._WELL_TRAINED", 100)
+    monkeypatch.setattr("sb3_stability.looking._WELL_TRAINED", 100)
     model = small(TD3, gamma=0.9)
     model.learn(200)
     with th.no_grad():

@@ -46,7 +46,7 @@ def test_a_reading_leaves_batch_norm_as_it_was_even_in_the_middle_of_training():
     modes = [module.training for module in model.policy.modules()]
     assert len(set(modes)) == 2
     before, readings = weights(model), Readings(model)
-    assert math.isfinite(readings.before_training().q_policy_mean)
+    assert math.isfinite(readings.afresh().q_policy_mean)
     assert [module.training for module in model.policy.modules()] == modes
     assert all(th.equal(value, before[name]) for name, value in weights(model).items())
 
