@@ -1,14 +1,11 @@
-"""A replay buffer for stacked images that stores every frame once.
-
-An observation of k stacked frames shares k - 1 of them with the one before, and the "next" observation of a transition
-is the observation of the following one. SB3's ReplayBuffer stores all 2k frames of every transition; this one stores
-about one. It finds the repetitions by comparing, so it is exact for any input: what does not repeat is stored in full.
-"""
+"""A replay buffer for stacked images that stores every frame once (how: `stacks`)."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +13,21 @@ import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, NStepReplayBuffer, ReplayBuffer
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_carla.buffers.frame_store import NO_PLANE, FrameStore, Ids, Planes
+from sb3_carla.buffers.stacks import DictView, StackColumn, StackView, has_stacked_images, is_stacked_image
+
+ONLY = "image"  # the name of the only entry where observations are no Dict
 
 
 class FrameReplayBuffer(NStepReplayBuffer):
-    """Samples exactly what SB3's ReplayBuffer (or NStepReplayBuffer) would, from about an eighth of its memory.
+    """Samples exactly what SB3's ReplayBuffer (or NStep-, DictReplayBuffer) would, from about an eighth of its memory.
 
-    Memory is taken as the buffer fills, `bytes_when_full` says how much it will be.
+    Memory is taken as the buffer fills, `describe_memory` says how much it will be. With a folder, the frames are in a
+    memory-mapped file there: ``save_replay_buffer`` then writes little more than their numbers, and the frames survive
+    a restart. A saved buffer needs its file, which is not overwritten before the next save; clear the folder when you
+    no longer need either.
 
     >>> space = spaces.Box(0, 255, (4, 84, 84), "uint8")
     >>> buffer = FrameReplayBuffer(1_000_000, space, spaces.Box(-1, 1, (2,)))
@@ -33,7 +35,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     (7.1, 56.5)
 
     :param buffer_size: transitions to keep
-    :param observation_space: ``Box(0, 255, (frames, height, width), uint8)``, as `is_stacked_image` tells
+    :param observation_space: ``Box(0, 255, (frames, height, width), uint8)``, as `is_stacked_image` tells, or a Dict
+        with at least one such entry; other entries are stored as SB3 does
     :param action_space: action space
     :param device: where samples go
     :param n_envs: number of parallel environments
@@ -41,7 +44,10 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param handle_timeout_termination: do not treat the end of a time limit as terminal
     :param n_steps: rewards to sum up for n-step returns, with SB3's conventions
     :param gamma: discount of the n-step returns
+    :param folder: where to keep the frames on the disk; None keeps them in memory
     """
+
+    observation_space: spaces.Space[Any]
 
     def __init__(
         self,
@@ -54,8 +60,9 @@ class FrameReplayBuffer(NStepReplayBuffer):
         handle_timeout_termination: bool = True,
         n_steps: int = 1,
         gamma: float = 0.99,
+        folder: str | Path | None = None,
     ) -> None:
-        if not is_stacked_image(observation_space):
+        if not has_stacked_images(observation_space):
             raise ValueError(
                 f"FrameReplayBuffer stores uint8 images of shape (frames, height, width), not {observation_space}. "
                 "Use SB3's ReplayBuffer or DictReplayBuffer."
@@ -74,6 +81,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.handle_timeout_termination = handle_timeout_termination
         self.n_steps = n_steps
         self.gamma = gamma
+        self.folder = None if folder is None else Path(folder)
 
         rows = (self.buffer_size, n_envs)
         self.actions = np.zeros((*rows, self.action_dim), self._maybe_cast_dtype(action_space.dtype))
@@ -81,63 +89,79 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones = np.zeros(rows, np.float32)
         self.timeouts = np.zeros(rows, np.float32)
 
-        self.n_frames, height, width = self.obs_shape
-        self.store = FrameStore(height, width)
-        self.observation_ids: Ids = np.full((*rows, self.n_frames), NO_PLANE, np.int32)
-        self.next_observation_ids: Ids = np.full((*rows, self.n_frames), NO_PLANE, np.int32)
-        # Each environment's latest next observation, which the following observation is compared with
-        self._latest: Planes = np.zeros((n_envs, *self.obs_shape), np.uint8)
-        self._latest_ids: Ids = np.full((n_envs, self.n_frames), NO_PLANE, np.int32)
+        self.images: dict[str, StackColumn] = {}
+        self.others: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}  # observations and next observations
+        shapes: dict[str, Any] = self.obs_shape if isinstance(self.obs_shape, dict) else {ONLY: self.obs_shape}
+        for key, shape in shapes.items():
+            space = observation_space[key] if isinstance(observation_space, spaces.Dict) else observation_space
+            if is_stacked_image(space):
+                self.images[key] = StackColumn(shape, *rows, self.folder)
+            else:
+                self.others[key] = (np.zeros((*rows, *shape), space.dtype), np.zeros((*rows, *shape), space.dtype))
         self._warn_if_too_large()
 
     @property
     def bytes_when_full(self) -> int:
-        """Memory of the full buffer [bytes] if episodes are much longer than the stack."""
-        plane = int(np.prod(self.obs_shape[1:])) + FrameStore.REFERENCES.itemsize
-        return self.buffer_size * self.n_envs * plane + self._row_bytes
+        """Memory and disk space of the full buffer [bytes] if episodes are much longer than the stack."""
+        return self._row_bytes + sum(column.plane_bytes_when_full for column in self.images.values())
 
     @property
     def nbytes(self) -> int:
-        """Memory in use [bytes]; the rows are counted in full."""
-        return self.store.nbytes + self._row_bytes
+        """Memory and disk space in use [bytes]; the rows are counted in full."""
+        return self._row_bytes + sum(column.store.nbytes for column in self.images.values())
 
     @property
     def stock_bytes(self) -> int:
-        """Memory of SB3's ReplayBuffer of the same size [bytes]."""
-        rows = self.actions.nbytes + self.rewards.nbytes + self.dones.nbytes + self.timeouts.nbytes
-        return rows + 2 * self.buffer_size * self.n_envs * int(np.prod(self.obs_shape))
-
-    def describe_memory(self) -> str:
-        """Say in one sentence what the buffer will need."""
-        return (
-            f"Replay buffer for {self.buffer_size * self.n_envs:,d} transitions of "
-            f"{'x'.join(map(str, self.obs_shape))}: {self.bytes_when_full / 1e9:.2f} GB when full, taken as it fills "
-            f"(SB3's ReplayBuffer: {self.stock_bytes / 1e9:.2f} GB)."
-        )
+        """Memory of SB3's buffer of the same size [bytes]."""
+        arrays = self.actions, self.rewards, self.dones, self.timeouts
+        stacks = sum(int(np.prod(column.shape)) for column in self.images.values())
+        return sum(array.nbytes for array in arrays) + self._other_bytes + 2 * self.buffer_size * self.n_envs * stacks
 
     @property
     def _row_bytes(self) -> int:
-        arrays = (
-            self.actions,
-            self.rewards,
-            self.dones,
-            self.timeouts,
-            self.observation_ids,
-            self.next_observation_ids,
+        arrays = self.actions, self.rewards, self.dones, self.timeouts
+        ids = sum(column.row_bytes for column in self.images.values())
+        return sum(array.nbytes for array in arrays) + self._other_bytes + ids
+
+    @property
+    def _other_bytes(self) -> int:
+        return sum(array.nbytes for pair in self.others.values() for array in pair)
+
+    def describe_memory(self) -> str:
+        """Say in one sentence what the buffer will need."""
+        shapes = " and ".join("x".join(map(str, column.shape)) for column in self.images.values())
+        where = (
+            "" if self.folder is None else f", {self._bytes_on_disk / 1e9:.2f} GB of it on the disk in {self.folder}"
         )
-        return sum(array.nbytes for array in arrays)
+        return (
+            f"Replay buffer for {self.buffer_size * self.n_envs:,d} transitions of {shapes}: "
+            f"{self.bytes_when_full / 1e9:.2f} GB when full{where}, taken as it fills "
+            f"(SB3's: {self.stock_bytes / 1e9:.2f} GB)."
+        )
+
+    @property
+    def _bytes_on_disk(self) -> int:
+        if self.folder is None:
+            return 0
+        return sum(column.plane_bytes_when_full for column in self.images.values())
 
     def _warn_if_too_large(self) -> None:
-        memory = physical_memory()
-        if memory is not None and self.bytes_when_full > memory:
+        memory, disk = physical_memory(), free_space(self.folder)
+        if memory is not None and self.bytes_when_full - self._bytes_on_disk > memory:
             warnings.warn(
-                f"{self.describe_memory()} This machine has {memory / 1e9:.1f} GB. Lower buffer_size.", stacklevel=3
+                f"{self.describe_memory()} This machine has {memory / 1e9:.1f} GB of memory. "
+                "Lower buffer_size, or keep the frames on the disk with replay_buffer_kwargs=dict(folder=...).",
+                stacklevel=3,
+            )
+        if disk is not None and self._bytes_on_disk > disk:
+            warnings.warn(
+                f"{self.describe_memory()} The disk has {disk / 1e9:.1f} GB left. Lower buffer_size.", stacklevel=3
             )
 
     def add(
         self,
-        obs: NDArray[Any],
-        next_obs: NDArray[Any],
+        obs: NDArray[Any] | dict[str, NDArray[Any]],
+        next_obs: NDArray[Any] | dict[str, NDArray[Any]],
         action: NDArray[Any],
         reward: NDArray[Any],
         done: NDArray[Any],
@@ -145,15 +169,21 @@ class FrameReplayBuffer(NStepReplayBuffer):
     ) -> None:
         """Store one transition of every environment.
 
-        :param obs: (n_envs, frames, height, width)
+        :param obs: (n_envs, frames, height, width), or a dict of entries
         :param next_obs: the same, the terminal observation where an episode ended
         :param action: (n_envs, action_dim)
         :param reward: (n_envs,)
         :param done: (n_envs,)
         :param infos: one per environment, ``TimeLimit.truncated`` is read
         """
-        for env in range(self.n_envs):
-            self._add_frames(env, np.asarray(obs[env], np.uint8), np.asarray(next_obs[env], np.uint8))
+        before, after = (entries if isinstance(entries, dict) else {ONLY: entries} for entries in (obs, next_obs))
+        for key, column in self.images.items():
+            for env in range(self.n_envs):
+                stacks = (np.asarray(entries[key][env], np.uint8) for entries in (before, after))
+                column.add(self.pos, env, *stacks)
+        for key, pair in self.others.items():
+            for array, entries in zip(pair, (before, after), strict=True):
+                array[self.pos] = np.asarray(entries[key]).reshape(array.shape[1:])
         self.actions[self.pos] = action.reshape((self.n_envs, self.action_dim))
         self.rewards[self.pos] = reward
         self.dones[self.pos] = done
@@ -164,95 +194,50 @@ class FrameReplayBuffer(NStepReplayBuffer):
             self.full = True
             self.pos = 0
 
-    def _add_frames(self, env: int, obs: Planes, next_obs: Planes) -> None:
-        ids = self._store_stack(obs, self._latest[env], self._latest_ids[env])
-        # Held before the next lookup may need its place, and before the row that is overwritten lets its planes go
-        self.store.hold(ids)
-        next_ids = self._store_stack(next_obs, obs, ids)
-        self.store.hold(next_ids)
-        self.store.release(self.observation_ids[self.pos, env])
-        self.store.release(self.next_observation_ids[self.pos, env])
-        self.observation_ids[self.pos, env] = ids
-        self.next_observation_ids[self.pos, env] = next_ids
-        self._latest[env] = next_obs
-        self._latest_ids[env] = next_ids
-
-    def _store_stack(self, stack: Planes, before: Planes, before_ids: Ids) -> Ids:
-        """Number the planes of a stack, storing those that the stack before it does not hold.
-
-        :param stack: (frames, height, width)
-        :param before: a stack that was stored already
-        :param before_ids: its numbers
-        """
-        ids = np.full(self.n_frames, NO_PLANE, np.int32)
-        known = 0
-        if before_ids[0] != NO_PLANE:
-            # Unmoved, moved by one frame (of one channel), by two, ...: the stack begins with the end of the one before
-            for shift in (1, 0, *range(2, self.n_frames)):
-                overlap = self.n_frames - shift
-                if np.array_equal(stack[:overlap], before[shift:]):
-                    ids[:overlap] = before_ids[shift:]
-                    known = overlap
-                    break
-        for index in range(known, self.n_frames):
-            # The first stack of an episode often repeats its first frame
-            repeats = index > 0 and np.array_equal(stack[index], stack[index - 1])
-            ids[index] = ids[index - 1] if repeats else self.store.put(stack[index])
-        return ids
-
     # SB3's own sampling below reads these two like the arrays that it would have allocated.
 
     @property
-    def observations(self) -> StackView:  # type: ignore[override]
+    def observations(self) -> StackView | DictView:  # type: ignore[override]
         """The observation of every row, [row, environment]."""
-        return StackView(self.store, self.observation_ids)
+        views: dict[str, Any] = {key: StackView(column.store, column.ids) for key, column in self.images.items()}
+        return self._view(views, 0)
 
     @property
-    def next_observations(self) -> StackView:  # type: ignore[override]
+    def next_observations(self) -> StackView | DictView:  # type: ignore[override]
         """The next observation of every row, [row, environment]."""
-        return StackView(self.store, self.next_observation_ids)
+        views: dict[str, Any] = {key: StackView(column.store, column.next_ids) for key, column in self.images.items()}
+        return self._view(views, 1)
+
+    def _view(self, images: dict[str, Any], which: int) -> StackView | DictView:
+        if not isinstance(self.observation_space, spaces.Dict):
+            view: StackView = images[ONLY]
+            return view
+        entries = {**images, **{key: pair[which] for key, pair in self.others.items()}}
+        return DictView({key: entries[key] for key in self.observation_space.spaces})
 
     def _get_samples(self, batch_inds: NDArray[Any], env: VecNormalize | None = None) -> ReplayBufferSamples:
         if self.n_steps > 1:
-            return super()._get_samples(batch_inds, env)
-        # A one-step batch of the n-step buffer would carry discounts, which plain TD3 does not expect
-        return ReplayBuffer._get_samples(self, batch_inds, env)
+            samples = super()._get_samples(batch_inds, env)
+        else:
+            # A one-step batch of the n-step buffer would carry discounts, which plain TD3 does not expect
+            samples = ReplayBuffer._get_samples(self, batch_inds, env)
+        if isinstance(self.observation_space, spaces.Dict):
+            return DictReplayBufferSamples(*samples)  # type: ignore[return-value,arg-type]  # same fields
+        return samples
 
-    def to_torch(self, array: NDArray[Any], copy: bool = False) -> th.Tensor:
-        """Convert a sampled array to a tensor, without SB3's extra copy: sampling has made one already.
+    def to_torch(self, array: Any, copy: bool = False) -> Any:
+        """Convert a sampled array, or a dict of them, to tensors, without SB3's extra copy: sampling has made one.
 
-        :param array: a fresh array
-        :param copy: copy it nevertheless
+        To a GPU they travel from pinned memory while the program goes on.
+
+        :param array: fresh arrays
+        :param copy: copy them nevertheless
         """
+        if isinstance(array, dict):
+            return {key: self.to_torch(entry, copy) for key, entry in array.items()}
+        if th.device(self.device).type == "cuda":
+            return th.as_tensor(array).pin_memory().to(self.device, non_blocking=True)
         return super().to_torch(array, copy)
-
-
-class StackView:
-    """Looks like the array (rows, environments, frames, height, width) of observations, for reading.
-
-    :param store: the planes
-    :param ids: the numbers of the planes of each row and environment
-    """
-
-    def __init__(self, store: FrameStore, ids: Ids) -> None:
-        self.store = store
-        self.ids = ids
-
-    def __getitem__(self, rows: tuple[Any, ...]) -> Planes:
-        return self.store.take(self.ids[rows])
-
-
-def is_stacked_image(space: spaces.Space[Any]) -> bool:
-    """Whether a space is one of uint8 images with several channels in front, which may be stacked frames.
-
-    :param space: an observation space
-    """
-    return (
-        isinstance(space, spaces.Box)
-        and space.dtype == np.uint8
-        and len(space.shape) == 3
-        and 1 < space.shape[0] < min(space.shape[1:])
-    )
 
 
 def physical_memory() -> int | None:
@@ -261,3 +246,14 @@ def physical_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def free_space(folder: Path | None) -> int | None:
+    """Free space on the disk of a folder that need not exist yet [bytes]; None without a folder.
+
+    :param folder: the folder
+    """
+    if folder is None:
+        return None
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free

@@ -1,8 +1,12 @@
-"""Image planes by number, each freed when nothing refers to it any more."""
+"""Image planes by number, each freed when nothing refers to it any more; in memory or in a file."""
 
 from __future__ import annotations
 
+import os
+import uuid
+import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,24 +23,42 @@ class FrameStore:
 
     Memory grows as planes come in and stays at the largest number that was ever in use at once.
 
+    With a folder, the planes are in a memory-mapped file of their own there, and a pickled store holds its name only.
+    Planes that the latest pickle refers to are not overwritten before the next one, so that it stays valid whatever
+    happens in between. A file that no pickle refers to is removed with the store.
+
     :param height: of a plane [px]
     :param width: of a plane [px]
+    :param folder: where to keep the planes on the disk; None keeps them in memory
     """
 
     GROWTH = 64  # each growth adds this fraction of what is there ...
     LEAST_GROWTH = 256  # ... but at least so many planes
     REFERENCES = np.dtype(np.int32)  # a plane of the same content may be in all rows
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, folder: Path | None = None) -> None:
+        self.file = None if folder is None else folder / f"frames-{uuid.uuid4().hex}.bin"
         self.planes: Planes = np.zeros((0, height, width), np.uint8)
         self._references: NDArray[np.int32] = np.zeros(0, self.REFERENCES)
+        self._pickled: NDArray[np.bool_] = np.zeros(0, np.bool_)  # the latest pickle refers to them
         self._free: list[int] = []
+        self._free_after_pickling: list[int] = []
         self._used = 0  # planes that were ever in use: those from here on are untouched
+        self._remove_file: weakref.finalize[..., FrameStore] | None = None
 
     @property
     def nbytes(self) -> int:
-        """Memory in use [bytes]."""
-        return self.planes.nbytes + self._references.nbytes
+        """Memory or disk space in use [bytes]."""
+        return self.planes.nbytes + self._references.nbytes + self._pickled.nbytes
+
+    @classmethod
+    def bytes_per_plane(cls, height: int, width: int) -> int:
+        """Memory or disk space that one plane takes [bytes].
+
+        :param height: of a plane [px]
+        :param width: of a plane [px]
+        """
+        return height * width + cls.REFERENCES.itemsize + 1
 
     def put(self, plane: Planes) -> int:
         """Store a plane, with no reference yet, and return its number.
@@ -71,7 +93,7 @@ class FrameStore:
                 continue
             self._references[number] -= 1
             if self._references[number] == 0:
-                self._free.append(int(number))
+                (self._free_after_pickling if self._pickled[number] else self._free).append(int(number))
 
     def take(self, numbers: Ids) -> Planes:
         """Copy planes out.
@@ -86,7 +108,7 @@ class FrameStore:
         # In place, so that the operating system can extend the memory instead of copying gigabytes. No view of the
         # planes leaves this class, so nothing can point to the old memory. Unpickled arrays do not own their memory
         # and are copied.
-        for name in ("planes", "_references"):
+        for name in ("_references", "_pickled") if self.file is not None else ("_references", "_pickled", "planes"):
             array = getattr(self, name)
             if array.flags.owndata:
                 array.resize((size, *array.shape[1:]), refcheck=False)
@@ -94,7 +116,54 @@ class FrameStore:
                 grown = np.zeros((size, *array.shape[1:]), array.dtype)
                 grown[: len(array)] = array
                 setattr(self, name, grown)
+        if self.file is not None:
+            self._grow_file(self.file, size)
+
+    def _grow_file(self, file: Path, size: int) -> None:
+        shape = (size, *self.planes.shape[1:])
+        if self._used == 0:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_file = weakref.finalize(self, file.unlink, missing_ok=True)
+        with file.open("ab") as opened:
+            # Not sparse: a full disk is an error here, not a signal that kills the process at some later write
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(opened.fileno(), 0, int(np.prod(shape)))
+            else:
+                opened.truncate(int(np.prod(shape)))
+        self.planes = np.memmap(file, np.uint8, "r+", shape=shape)
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the room that nothing has used yet
-        return {**self.__dict__, "planes": self.planes[: self._used], "_references": self._references[: self._used]}
+        state = {**self.__dict__, "_references": self._references[: self._used], "_remove_file": None}
+        if self.file is None:
+            return {**state, "planes": self.planes[: self._used], "_pickled": self._pickled[: self._used]}
+        if isinstance(self.planes, np.memmap):
+            self.planes.flush()
+        if self._remove_file is not None:
+            self._remove_file.detach()
+        self._pickled[: self._used] = self._references[: self._used] > 0
+        self._free += self._free_after_pickling
+        self._free_after_pickling = []
+        return {
+            **state,
+            "planes": self.planes.shape[1:],
+            "_pickled": self._pickled[: self._used],
+            "_free": list(self._free),
+            "_free_after_pickling": [],
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.file is None:
+            return
+        shape = (self._used, *state["planes"])
+        size = int(np.prod(shape))
+        if size == 0:
+            self.planes = np.zeros(shape, np.uint8)
+            return
+        if not self.file.exists() or self.file.stat().st_size < size:
+            raise FileNotFoundError(
+                f"The frames of this replay buffer were in {self.file}, which is missing or too short. "
+                "Put it back, or start without the saved buffer."
+            )
+        self.planes = np.memmap(self.file, np.uint8, "r+", shape=shape)

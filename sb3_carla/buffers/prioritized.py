@@ -18,7 +18,8 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_carla.buffers.frame_buffer import FrameReplayBuffer, is_stacked_image
+from sb3_carla.buffers.frame_buffer import FrameReplayBuffer
+from sb3_carla.buffers.stacks import has_stacked_images
 from sb3_carla.buffers.sum_tree import SumTree
 
 
@@ -133,7 +134,7 @@ def frame_storing(
     :param buffer_class: the other one; None stands for SB3's default
     :param observation_space: what is to be stored; without stacked images there is nothing to gain
     """
-    if not is_stacked_image(observation_space):
+    if not has_stacked_images(observation_space):
         return None
     if buffer_class is None or buffer_class is FrameReplayBuffer:
         return FrameReplayBuffer

@@ -1,5 +1,6 @@
 """TD3 with four separately clipped parameter parts, for Stable-Baselines3."""
 
+from sb3_carla.td3.checkpoint import CheckpointEvery, resume, save_checkpoint
 from sb3_carla.td3.gradients import GradientError, GradientLimitExceeded, NonFiniteGradients
 from sb3_carla.td3.parts import PARTS, PartsError
 from sb3_carla.td3.policies import CnnPolicy, GruCnnPolicy, MaxPoolCnnPolicy, MlpPolicy, MultiInputPolicy
@@ -9,6 +10,7 @@ from sb3_carla.td3.td3 import TD3
 __all__ = [
     "PARTS",
     "TD3",
+    "CheckpointEvery",
     "CnnPolicy",
     "GradientError",
     "GradientLimitExceeded",
@@ -19,4 +21,6 @@ __all__ = [
     "NonFiniteGradients",
     "PartsError",
     "UpdateRecord",
+    "resume",
+    "save_checkpoint",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -174,9 +175,11 @@ class TD3(PortableTD3):
         check_one_limit_per_part(self._norm_limits, self._value_limits)
         check_shift_has_images(self.random_shift, self.observation_space)
         self._setup_replay_buffer()
-        super()._setup_model()
-        if isinstance(self.replay_buffer, FrameReplayBuffer):
-            self.replay_buffer_class = type(self.replay_buffer)
+        with warnings.catch_warnings():
+            # SB3 thinks that classes that it does not know ignore n_steps
+            if isinstance(self.replay_buffer, FrameReplayBuffer):
+                warnings.filterwarnings("ignore", message="`n_steps=")
+            super()._setup_model()
         if not set_precision(self.policy, self.precision) and self.precision != "float32":
             raise ValueError(
                 f"precision is {self.precision!r}, but the policy has no features extractor of sb3_carla. Leave it out."
@@ -194,7 +197,7 @@ class TD3(PortableTD3):
         buffer_class = frame_storing(self.replay_buffer_class, self.observation_space)
         if buffer_class is None:
             return
-        self.replay_buffer_class = None  # SB3 would warn that it ignores n_steps for a class that it does not know
+        self.replay_buffer_class = buffer_class
         self.replay_buffer = buffer_class(
             self.buffer_size,
             self.observation_space,

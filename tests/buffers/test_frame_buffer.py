@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 
 from sb3_carla.buffers import FrameReplayBuffer, frame_buffer
 from sb3_carla.buffers.frame_store import FrameStore
@@ -123,6 +125,87 @@ def test_samples_equal_those_of_sb3_byte_for_byte(
     assert (ours.size(), ours.full, ours.pos) == (stock.size(), stock.full, stock.pos)
 
 
+DICT = spaces.Dict(
+    camera=image_space(),
+    state=spaces.Box(-1, 1, (3,), np.float32),
+    gear=spaces.Discrete(5),
+    other_camera=image_space(2),
+    mask=spaces.Box(0, 255, (1, 4, 4), np.uint8),  # one channel: no stack
+)
+
+
+class DictEnvs:
+    """`StackedEnvs` with two cameras and other entries of every kind."""
+
+    def __init__(self, seed: int, n_envs: int) -> None:
+        self.cameras = StackedEnvs(seed, n_envs, 4), StackedEnvs(seed + 1, n_envs, 2)
+        self.rng, self.n_envs = np.random.default_rng(seed), n_envs
+
+    def step(self) -> tuple[Any, ...]:
+        camera, next_camera, *rest = self.cameras[0].step()
+        other_camera, next_other_camera, *_ = self.cameras[1].step()
+        return (
+            self._entries(camera, other_camera),
+            self._entries(next_camera, next_other_camera),
+            *rest,
+        )
+
+    def _entries(self, camera: np.ndarray, other_camera: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "camera": camera,
+            "state": self.rng.uniform(-1, 1, (self.n_envs, 3)).astype(np.float32),
+            "gear": self.rng.integers(0, 5, self.n_envs),
+            "other_camera": other_camera,
+            "mask": self.rng.integers(0, 256, (self.n_envs, 1, 4, 4), dtype=np.uint8),
+        }
+
+
+@given(
+    seed=st.integers(0, 2**32 - 2),
+    n_envs=st.integers(1, 3),
+    buffer_size=st.integers(1, 40),
+    steps=st.integers(1, 60),
+    handle_timeouts=st.booleans(),
+)
+def test_samples_of_dict_observations_equal_those_of_sb3_byte_for_byte(
+    seed: int, n_envs: int, buffer_size: int, steps: int, handle_timeouts: bool
+) -> None:
+    kwargs: dict[str, Any] = {"device": "cpu", "n_envs": n_envs, "handle_timeout_termination": handle_timeouts}
+    stock = DictReplayBuffer(buffer_size, DICT, ACTIONS, **kwargs)
+    ours = FrameReplayBuffer(buffer_size, DICT, ACTIONS, **kwargs)
+    envs = DictEnvs(seed, n_envs)
+    for _ in range(steps):
+        transition = envs.step()
+        stock.add(*transition)
+        ours.add(*transition)
+    np.random.seed(seed % 1000)  # noqa: NPY002
+    expected = stock.sample(16)
+    np.random.seed(seed % 1000)  # noqa: NPY002
+    found = ours.sample(16)
+    assert type(found) is type(expected)
+    for one, other in zip(expected, found, strict=True):
+        pairs = [(one, other)] if not isinstance(one, dict) else [(one[key], other[key]) for key in DICT.spaces]
+        assert_equal_samples(*([None if x is None else x.numpy() for x in side] for side in zip(*pairs, strict=True)))
+
+
+def test_n_step_returns_of_dict_observations_are_those_of_sb3_for_images() -> None:
+    stock = NStepReplayBuffer(30, DICT["camera"], ACTIONS, device="cpu", n_envs=2, n_steps=3, gamma=0.9)
+    ours = FrameReplayBuffer(30, DICT, ACTIONS, device="cpu", n_envs=2, n_steps=3, gamma=0.9)
+    envs = DictEnvs(0, 2)
+    for _ in range(50):
+        observations, next_observations, *rest = envs.step()
+        stock.add(observations["camera"], next_observations["camera"], *rest)
+        ours.add(observations, next_observations, *rest)
+    np.random.seed(0)  # noqa: NPY002
+    expected = stock.sample(32)
+    np.random.seed(0)  # noqa: NPY002
+    found = ours.sample(32)
+    found = found._replace(
+        observations=found.observations["camera"], next_observations=found.next_observations["camera"]
+    )
+    assert_equal_samples(*([tensor.numpy() for tensor in batch] for batch in (expected, found)))
+
+
 def fill(buffer: FrameReplayBuffer, steps: int, episode: int = 100, seed: int = 0) -> None:
     """Add episodes of moving stacks of distinct frames, each beginning with its first frame repeated."""
     rng = np.random.default_rng(seed)
@@ -149,8 +232,8 @@ def test_a_transition_of_4x84x84_takes_less_than_7500_bytes() -> None:
 def test_an_episode_needs_one_frame_per_step_and_one_for_its_start() -> None:
     buffer = FrameReplayBuffer(1_000, image_space(), ACTIONS)
     fill(buffer, 300, episode=100)
-    assert len(np.unique(buffer.observation_ids[:300])) == 300
-    assert buffer.store._used == 303
+    assert len(np.unique(buffer.images["image"].ids[:300])) == 300
+    assert buffer.images["image"].store._used == 303
 
 
 def test_memory_stops_growing_when_the_buffer_is_full() -> None:
@@ -166,11 +249,12 @@ def test_every_stored_frame_is_either_used_by_a_row_or_free() -> None:
     envs = StackedEnvs(5, 2, 4)
     for _ in range(200):
         buffer.add(*envs.step())
-    used = set(buffer.observation_ids.ravel()) | set(buffer.next_observation_ids.ravel())
-    free = buffer.store._free
+    column = buffer.images["image"]
+    used = set(column.ids.ravel()) | set(column.next_ids.ravel())
+    free = column.store._free
     assert len(free) == len(set(free))
     assert used.isdisjoint(free)
-    assert used | set(free) == set(range(buffer.store._used))
+    assert used | set(free) == set(range(column.store._used))
 
 
 def test_a_saved_buffer_samples_and_goes_on_as_before(tmp_path: Path) -> None:
@@ -192,7 +276,7 @@ def test_memory_is_only_taken_as_the_buffer_fills() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a machine of less than 7 GB is warned
         buffer = FrameReplayBuffer(1_000_000, image_space(4, 84), ACTIONS)
-    assert buffer.store.nbytes == 0
+    assert buffer.images["image"].store.nbytes == 0
     assert "1,000,000 transitions of 4x84x84: 7.1" in buffer.describe_memory()
 
 
@@ -208,6 +292,7 @@ def test_a_buffer_larger_than_the_memory_is_warned_of_at_construction(monkeypatc
         (spaces.Box(-1, 1, (3,)), {}, "stores uint8 images"),
         (spaces.Box(0, 1, (4, 84, 84)), {}, "stores uint8 images"),
         (spaces.Box(0, 255, (84, 84, 4), np.uint8), {}, "stores uint8 images"),
+        (spaces.Dict(state=spaces.Box(-1, 1, (3,))), {}, "stores uint8 images"),
         (image_space(), {"optimize_memory_usage": True}, "Leave it out"),
         (image_space(), {"n_steps": 0}, "n_steps is 0"),
     ],
@@ -226,3 +311,72 @@ def test_a_freed_plane_is_used_again() -> None:
     store.release([first])
     assert store.put(np.full((2, 2), 9, np.uint8)) == first
     np.testing.assert_array_equal(store.take(np.array([[first, second]]))[0, :, 0, 0], [9, 2])
+
+
+def test_on_the_disk_it_samples_the_same_and_a_save_is_small(tmp_path: Path) -> None:
+    in_memory = FrameReplayBuffer(40, image_space(), ACTIONS)
+    on_disk = FrameReplayBuffer(40, image_space(), ACTIONS, folder=tmp_path / "frames")
+    assert not (tmp_path / "frames").exists(), "nothing before the first frame"
+    envs = StackedEnvs(2, 1, 4)
+    for _ in range(130):
+        transition = envs.step()
+        in_memory.add(*transition)
+        on_disk.add(*transition)
+        assert_equal_samples(samples(in_memory, 4), samples(on_disk, 4))
+    assert len(pickle.dumps(on_disk)) < len(pickle.dumps(in_memory)) - 40 * SIZE * SIZE
+
+
+@given(seed=st.integers(0, 1000), before=st.integers(0, 60), between=st.integers(0, 60), after=st.integers(0, 60))
+def test_a_saved_buffer_on_the_disk_stays_valid_whatever_came_after_it(
+    seed: int, before: int, between: int, after: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        buffer = FrameReplayBuffer(20, image_space(), ACTIONS, folder=folder)
+        reference = FrameReplayBuffer(20, image_space(), ACTIONS)
+        envs = StackedEnvs(seed, 1, 4)
+        for steps in (before, between):
+            for _ in range(steps + 1):
+                transition = envs.step()
+                buffer.add(*transition)
+                reference.add(*transition)
+            saved = pickle.dumps(buffer)
+        for _ in range(after):  # lost in a crash
+            buffer.add(*envs.step())
+        resumed = pickle.loads(saved)
+        for _ in range(30):
+            assert_equal_samples(samples(reference, 5), samples(resumed, 5))
+            transition = envs.step()
+            resumed.add(*transition)
+            reference.add(*transition)
+
+
+def test_a_file_of_frames_outlives_the_buffer_only_if_it_was_saved(tmp_path: Path) -> None:
+    for saved, files in ((False, 0), (True, 1)):
+        buffer = FrameReplayBuffer(20, image_space(), ACTIONS, folder=tmp_path)
+        fill(buffer, 5)
+        assert len(list(tmp_path.iterdir())) == 1
+        if saved:
+            pickle.dumps(buffer)
+        del buffer
+        gc.collect()
+        assert len(list(tmp_path.iterdir())) == files
+
+
+def test_missing_frames_are_an_error_that_names_the_file(tmp_path: Path) -> None:
+    buffer = FrameReplayBuffer(20, image_space(), ACTIONS, folder=tmp_path)
+    fill(buffer, 5)
+    saved = pickle.dumps(buffer)
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(FileNotFoundError, match=f"were in {file}, which is missing or too short"):
+        pickle.loads(saved)
+
+
+def test_what_it_takes_on_the_disk_is_said_and_compared_with_the_free_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = FrameReplayBuffer(1_000, image_space(4, 84), ACTIONS, folder=tmp_path / "new")
+    assert f"0.01 GB when full, 0.01 GB of it on the disk in {tmp_path / 'new'}" in buffer.describe_memory()
+    monkeypatch.setattr(frame_buffer, "free_space", lambda folder: 1_000_000)
+    with pytest.warns(UserWarning, match="The disk has 0.0 GB left. Lower buffer_size"):
+        FrameReplayBuffer(1_000, image_space(4, 84), ACTIONS, folder=tmp_path / "new")

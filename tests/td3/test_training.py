@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
+from sb3_carla.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer, PrioritizedReplayBuffer
 from sb3_carla.td3 import PARTS, TD3
 
 
@@ -45,6 +46,29 @@ def test_every_image_policy_trains_and_logs_every_key(policy: str) -> None:
         expected |= {f"{tag}/{part}" for part in PARTS}
     assert expected <= logged.keys()
     assert all(np.isfinite(value) for value in logged.values())
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_dict_observations_are_stored_by_frames_with_n_step_returns_and_priorities(
+    prioritized: bool, n_steps: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    model = TD3(
+        "MultiInputPolicy",
+        DictEnv(),
+        n_steps=n_steps,
+        replay_buffer_class=PrioritizedReplayBuffer if prioritized else None,
+        buffer_size=100,
+        learning_starts=10,
+        batch_size=4,
+        device="cpu",
+    ).learn(14)
+    kind = PrioritizedFrameReplayBuffer if prioritized else FrameReplayBuffer
+    assert type(model.replay_buffer) is model.replay_buffer_class is kind
+    assert model.replay_buffer.n_steps == n_steps
+    assert model.last_update is not None
+    assert model.last_update.finite
+    assert not [warning for warning in recwarn if "n_steps" in str(warning.message)]
 
 
 def test_the_record_holds_what_an_independent_computation_gives() -> None:
