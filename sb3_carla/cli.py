@@ -79,12 +79,16 @@ def enjoy(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
-    """Write the report of a run folder."""
+    """Write the report of a run folder, or one that compares several."""
     _refuse(rest, "report")
-    from sb3_carla.report import ReportError, make_report
+    from sb3_carla.report import ReportError, compare_runs, make_report
 
     try:
-        print(f"Report: {make_report(options.run_dir, options.out)}")
+        if len(options.run_dirs) == 1:
+            page = make_report(options.run_dirs[0], options.out)
+        else:
+            page = compare_runs(options.run_dirs, options.out)
+        print(f"Report: {page}\n  HTML: {page.with_suffix('.html')}")
     except ReportError as error:
         raise CommandError(str(error)) from error
     return 0
@@ -112,11 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     # rl_zoo3's parsers know the options of these two, --help included.
     command("train", train, "Train from YAML with rl_zoo3, then write a report and a video", own_help=False)
     command("enjoy", enjoy, "Replay a trained model in a window or into a video file", own_help=False)
-    report_parser = command("report", report, "Write a Markdown report of a run folder")
+    report_parser = command("report", report, "Write a report of a run folder, or of several side by side")
     report_parser.add_argument(
-        "run_dir", metavar="RUN_DIR", type=Path, help="A run folder, such as runs/td3/Carla-v0_1"
+        "run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="A run folder, such as runs/td3/Carla-v0_1"
     )
-    report_parser.add_argument("--out", type=Path, help="Folder of the report (default: inside the run folder)")
+    report_parser.add_argument("--out", type=Path, help="Folder of the report (default: beside the logs)")
     serve_parser = command("serve", serve, "Run the embedded CARLA simulator in the foreground")
     serve_parser.add_argument(
         "--map", default="Town_Blocks", help="Built-in town or OpenDRIVE file (default: %(default)s)"

@@ -90,8 +90,12 @@ def _alerts(logs: RunLogs) -> Check:
     return Check(question, "FAIL", evidence, "Read the message of the callback below; it names likely causes.")
 
 
-def _at(series: Series, steps: Floats) -> Floats:
-    """The last known value of a series at other steps."""
+def at(series: Series, steps: Floats) -> Floats:
+    """The last known value of a series at other steps.
+
+    :param series: not empty
+    :param steps: environment steps
+    """
     index = np.clip(np.searchsorted(series.steps, steps, side="right") - 1, 0, len(series) - 1)
     return series.values[index]
 
@@ -106,7 +110,7 @@ def _q_bound(logs: RunLogs) -> Check:
         largest = q.values[np.abs(q.values).argmax()]
         evidence = f"largest {largest:.4g}, trend {trend(q)}; the limits were not logged"
         return Check(question, "unknown", evidence, "StopTrainingOnQValueExplosion logs them as stability/q_limit_*.")
-    lows, highs = _at(low, q.steps), _at(high, q.steps)
+    lows, highs = at(low, q.steps), at(high, q.steps)
     outside = np.flatnonzero((q.values < lows) | (q.values > highs))
     limits = f"[{lows[-1]:.4g}, {highs[-1]:.4g}]"
     if len(outside):
@@ -128,7 +132,7 @@ def _q_gap(logs: RunLogs) -> Check | None:
     # Judged on the last tenth: early on both are small and far apart in proportion.
     tail = max(len(policy) // 10, 1)
     at_policy = float(np.median(policy.values[-tail:]))
-    at_replay = float(np.median(_at(replay, policy.steps)[-tail:]))
+    at_replay = float(np.median(at(replay, policy.steps)[-tail:]))
     evidence = f"{at_policy:.4g} against {at_replay:.4g} at the end"
     if abs(at_policy - at_replay) > 2 * max(abs(at_replay), float(np.std(replay.values)), 1e-9):
         advice = "Actions that were never tried look too good: check the actor loss for a leak, explore more."

@@ -1,4 +1,5 @@
-"""Read what a Stable-Baselines3 run logged: TensorBoard event files, ``progress.csv``, ``monitor.csv``.
+"""Read what a Stable-Baselines3 run logged: TensorBoard event files, ``progress.csv``, ``monitor.csv``,
+``evaluations.npz``.
 
 Nothing is assumed about who wrote the run. What could not be read (a file cut off in the middle of a record, a row with
 missing cells) is told in :attr:`RunLogs.notes` and the rest is used.
@@ -9,14 +10,20 @@ from __future__ import annotations
 import csv
 import math
 import struct
-from collections.abc import Iterable
+import zipfile
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+
+# Metric name to its steps and values in the order in which they were logged; arrays, as logs can hold millions.
+Points = dict[str, tuple["array[float]", "array[float]"]]
 
 # The columns of a progress.csv that can count steps, best first.
 _STEP_COLUMNS = ("time/total_timesteps", "time/total timesteps", "total_timesteps", "timesteps", "step", "Step")
@@ -85,26 +92,28 @@ def read_logs(folder: Path) -> RunLogs:
     """
     if not folder.is_dir():
         raise ReportError(f"{folder} is not a directory. Give the directory that a training wrote its logs to.")
-    events, tables, monitors = _log_files(folder)
-    if not (events or tables or monitors):
+    events, tables, monitors, evaluations = _log_files(folder)
+    if not (events or tables or monitors or evaluations):
         raise ReportError(
             f"{folder} holds neither TensorBoard event files (events.out.tfevents.*) nor a progress.csv. Give the "
             "directory that a training wrote its logs to, or train with tensorboard_log=... or a csv logger."
         )
     logs = RunLogs(folder)
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: Points = {}
     for path in events:
         _read_events(path, logs, points)
-    from_events = _as_series(points)
+    from_events = _as_series(points, "event files", logs)
     points = {}
     for path in tables:
         _read_table(path, logs, points)
-    from_tables = _as_series(points)
+    from_tables = _as_series(points, "CSV files", logs)
     for name in sorted(from_events.keys() | from_tables.keys()):
         # Both hold the same numbers as a rule; the longer one lost less.
         candidates = [source[name] for source in (from_events, from_tables) if name in source]
         logs.metrics[name] = max(candidates, key=len)
     _read_monitors(monitors, logs)
+    for path in evaluations:
+        _read_evaluations(path, logs)
     if not any(len(series) for series in logs.metrics.values()):
         reason = "; ".join(logs.notes) or "they are empty"
         raise ReportError(
@@ -113,7 +122,7 @@ def read_logs(folder: Path) -> RunLogs:
     return logs
 
 
-def _log_files(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+def _log_files(folder: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]]:
     def found(pattern: str) -> list[Path]:
         return sorted(path for path in folder.rglob(pattern) if path.is_file())
 
@@ -125,24 +134,36 @@ def _log_files(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
             more = "" if len(homes) <= 5 else f" and {len(homes) - 5} more"
             raise ReportError(
                 f"{folder} holds {kind} of {len(homes)} runs ({names}{more}), and a report is about one. "
-                f"Give one of them, for instance {homes[-1]}."
+                f"Give one of them, for instance {homes[-1]}, or several by name to compare them."
             )
-    return events, tables, found("*monitor.csv")
+    return events, tables, found("*monitor.csv"), found("evaluations.npz")
 
 
-def _as_series(points: dict[str, list[tuple[float, float]]]) -> dict[str, Series]:
-    series = {}
-    for name, pairs in points.items():
-        pairs.sort(key=lambda pair: pair[0])  # stable: values of one step stay in the order in which they were logged
-        steps, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-        series[name] = Series(steps, values)
+def _as_series(points: Points, source: str, logs: RunLogs) -> dict[str, Series]:
+    series, backward = {}, 0
+    for name, (logged_steps, logged_values) in points.items():
+        steps, values = np.array(logged_steps), np.array(logged_values)
+        backward = max(backward, int(np.count_nonzero(np.diff(steps) < 0)))
+        order = np.argsort(steps, kind="stable")  # values of one step stay in the order in which they were logged
+        series[name] = Series(steps[order], values[order])
+    if backward:
+        logs.notes.append(
+            f"the steps in the {source} go back {backward} time(s), as after a restart from an earlier step or when two "
+            "runs share a folder; the values were put in the order of their steps"
+        )
     return series
+
+
+def _add(points: Points, name: str, step: float, value: float) -> None:
+    steps, values = points.setdefault(name, (array("d"), array("d")))
+    steps.append(step)
+    values.append(value)
 
 
 # -- TensorBoard -------------------------------------------------------------------------------------------------------
 
 
-def _read_events(path: Path, logs: RunLogs, points: dict[str, list[tuple[float, float]]]) -> None:
+def _read_events(path: Path, logs: RunLogs, points: Points) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
@@ -159,7 +180,8 @@ def _read_events(path: Path, logs: RunLogs, points: dict[str, list[tuple[float, 
     logs.sources.append(path)
     tags = reader.Tags()
     for tag in tags["scalars"]:
-        points.setdefault(tag, []).extend((float(event.step), float(event.value)) for event in reader.Scalars(tag))
+        for event in reader.Scalars(tag):
+            _add(points, tag, float(event.step), float(event.value))
     for tag in tags["tensors"]:
         if not tag.startswith(_MESSAGES):
             continue
@@ -190,10 +212,10 @@ def bytes_cut_off(path: Path) -> int:
 # -- CSV ---------------------------------------------------------------------------------------------------------------
 
 
-def _rows(path: Path, skip: int = 0) -> Iterable[list[str]]:
+def _rows(path: Path, skip: int = 0) -> Iterator[list[str]]:
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         # A killed process can leave NUL bytes, which the csv module refuses.
-        yield from list(csv.reader(line.replace("\0", "") for line in file))[skip:]
+        yield from islice(csv.reader(line.replace("\0", "") for line in file), skip, None)
 
 
 def _number(cell: str) -> float | None:
@@ -203,18 +225,16 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_table(path: Path, logs: RunLogs, points: dict[str, list[tuple[float, float]]]) -> None:
-    rows = list(_rows(path))
-    if not rows:
+def _read_table(path: Path, logs: RunLogs, points: Points) -> None:
+    rows = _rows(path)
+    header = next(rows, None)
+    if header is None:
         logs.notes.append(f"{path.name} is empty")
         return
-    header, body = rows[0], rows[1:]
     logs.sources.append(path)
     counter = next((header.index(name) for name in _STEP_COLUMNS if name in header), None)
-    if counter is None and body:
-        logs.notes.append(f"{path.name} has no column of steps, so its rows are counted instead")
-    broken, step = 0, 0.0
-    for count, row in enumerate(body):
+    broken, step, count = 0, 0.0, -1
+    for count, row in enumerate(rows):
         if len(row) != len(header):
             broken += 1
             continue
@@ -223,7 +243,9 @@ def _read_table(path: Path, logs: RunLogs, points: dict[str, list[tuple[float, f
         for name, cell in zip(header, row, strict=True):
             value = _number(cell)
             if value is not None:
-                points.setdefault(name, []).append((step, value))
+                _add(points, name, step, value)
+    if counter is None and count >= 0:
+        logs.notes.append(f"{path.name} has no column of steps, so its rows are counted instead")
     if broken:
         logs.notes.append(f"{path.name} has {broken} row(s) with another number of cells than its header, left out")
 
@@ -247,3 +269,22 @@ def _read_monitors(paths: list[Path], logs: RunLogs) -> None:
     logs.metrics["rollout/ep_rew_mean"] = Series(steps, rewards)
     logs.metrics["rollout/ep_len_mean"] = Series(steps, lengths)
     logs.notes.append("rewards and episode lengths are those of single episodes, from monitor.csv")
+
+
+def _read_evaluations(path: Path, logs: RunLogs) -> None:
+    """Take rewards and lengths from what SB3's EvalCallback keeps, where the log does not hold them."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            steps = kept["timesteps"].astype(np.float64)
+            found = {
+                name: kept[key].astype(np.float64).mean(axis=1)
+                for name, key in (("eval/mean_reward", "results"), ("eval/mean_ep_length", "ep_lengths"))
+                if key in kept
+            }
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        logs.notes.append(f"{path.name} cannot be read ({error})")
+        return
+    logs.sources.append(path)
+    for name, values in found.items():
+        if name not in logs.metrics and len(values) == len(steps):
+            logs.metrics[name] = Series(steps, values)

@@ -6,7 +6,7 @@ those of Okabe and Ito, which colour-blind readers can tell apart; line styles d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
-from sb3_carla.report.checks import alerts_fired
+from sb3_carla.report.checks import alerts_fired, q_values
 from sb3_carla.report.logs import RunLogs, Series
 from sb3_carla.report.settings import PARTS, RunSettings
 from sb3_carla.report.statistics import smooth
@@ -25,6 +25,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = "#000000", "#E69F00", "#56B4E9", "#
 _GREY = "#767676"
 _DECADES = 3.0  # values that span more than this many decades are drawn on a logarithmic axis
 _FEWEST_TO_AVERAGE = 20
+_WAVERS = 0.05  # share of the values at which a line that wavers about zero changes its sign
 _APART = 50.0  # a line this many times smaller than the largest value of a panel would be flat on a linear axis
 _FONT = {"title": 13, "label": 11, "tick": 10, "legend": 9.5}
 
@@ -47,6 +48,14 @@ _Q_FALLBACK = (
     _Line("stability/q_policy_mean", "Q(s, π(s))", BLUE),
     _Line("stability/q_replay_mean", "Q on replay", ORANGE, "--"),
 )
+_COLORS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
+_STYLES = ("-", "--", ":", "-.")
+_COMPARED = (
+    ("Q-values of the policy's actions", "mean Q(s, π(s))", "q"),
+    ("Episode reward", "mean reward", "rollout/ep_rew_mean"),
+    ("Critic loss", "loss", "train/critic_loss"),
+    ("Episode length", "mean length [steps]", "rollout/ep_len_mean"),
+)
 _LOSSES = (_Line("train/critic_loss", "critic", RED), _Line("train/actor_loss", "actor", BLUE, "--"))
 _REWARD = _Line("rollout/ep_rew_mean", "logged", GREEN)
 _LENGTH = _Line("rollout/ep_len_mean", "logged", BLUE)
@@ -58,7 +67,7 @@ def draw_overview(logs: RunLogs, path: Path) -> None:
     :param logs: what was read of the run
     :param path: the PNG file to write
     """
-    figure, panels = _figure(logs, "Training run")
+    figure, panels = _canvas(f"Training run: {logs.folder.resolve().name}")
     q_axes, reward_axes, loss_axes, length_axes = panels
     _draw_q_values(q_axes, logs)
     _panel(reward_axes, logs, "Episode reward", "mean reward", [_REWARD], running_mean=True)
@@ -75,7 +84,7 @@ def draw_gradients(logs: RunLogs, settings: RunSettings, path: Path) -> None:
     :param settings: the limits, as far as known
     :param path: the PNG file to write
     """
-    figure, panels = _figure(logs, "Gradient norms, before and after clipping")
+    figure, panels = _canvas(f"Gradient norms, before and after clipping: {logs.folder.resolve().name}")
     for axes, part in zip(panels, PARTS, strict=True):
         lines = [
             _Line(f"grad_norm/{part}", "before", ORANGE),
@@ -88,6 +97,38 @@ def draw_gradients(logs: RunLogs, settings: RunSettings, path: Path) -> None:
     _save(figure, path)
 
 
+def draw_comparison(runs: Mapping[str, RunLogs], groups: Mapping[str, str], path: Path) -> None:
+    """Draw Q-values, rewards, critic losses and episode lengths of several runs over each other.
+
+    :param runs: what was read of each run, by its name
+    :param groups: runs of the same group have the same colour
+    :param path: the PNG file to write
+    """
+    figure, panels = _canvas("Comparison")
+    names = list(dict.fromkeys(groups[label] for label in runs))
+    for axes, (title, ylabel, metric) in zip(panels, _COMPARED, strict=True):
+        drawn: list[Series] = []
+        for label, logs in runs.items():
+            series = q_values(logs) if metric == "q" else logs.metrics.get(metric)
+            if series is None or not len(series.finite):
+                continue
+            place = names.index(groups[label])
+            style = _STYLES[place // len(_COLORS) % len(_STYLES)]
+            line = _Line(label, groups[label], _COLORS[place % len(_COLORS)], style)
+            shown = smooth(series, 0.05) if metric.startswith("rollout/") else series.finite
+            _draw(axes, shown, line, running_mean=False)
+            drawn.append(shown)
+        _dress(axes, title, ylabel)
+        if not drawn:
+            _say_nothing_to_draw(axes, "not logged")
+            continue
+        _scale(axes, drawn)
+        if metric == "rollout/ep_len_mean":
+            axes.set_ylim(bottom=0)
+        _legend(axes)
+    _save(figure, path)
+
+
 def _draw_q_values(axes: Axes, logs: RunLogs) -> None:
     lines: Sequence[_Line] = _Q_LINES if "train/q_policy_mean" in logs.metrics else _Q_FALLBACK
     if not any(line.name in logs.metrics for line in lines) and "train/actor_loss" in logs.metrics:
@@ -95,11 +136,11 @@ def _draw_q_values(axes: Axes, logs: RunLogs) -> None:
         logs = replace(logs, metrics={**logs.metrics, "minus": Series(loss.steps, -loss.values)})
         lines = (_Line("minus", "minus the actor loss", BLUE),)
     drawn = _panel(axes, logs, "Q-values", "mean Q", lines)
-    largest = max((float(np.abs(series.values).max()) for series in drawn), default=0.0)
-    for side in ("low", "high"):
+    for side, sign in (("low", -1.0), ("high", 1.0)):
         bound = logs.metrics.get(f"stability/q_limit_{side}")
+        nearest = max((float((sign * series.values).max()) for series in drawn), default=0.0)
         # A limit far outside of the curve would flatten it, and matters the less.
-        if bound is not None and len(bound.finite) and np.abs(bound.finite.values).max() <= 5 * largest:
+        if bound is not None and len(bound.finite) and np.abs(bound.finite.values).max() <= 5 * nearest:
             steps, values = bound.finite.steps, bound.finite.values
             axes.plot(steps, values, color=RED, linestyle=(0, (1, 1)), linewidth=1.6, label="limit")
             _legend(axes)
@@ -108,10 +149,10 @@ def _draw_q_values(axes: Axes, logs: RunLogs) -> None:
 # -- the parts of a picture --------------------------------------------------------------------------------------------
 
 
-def _figure(logs: RunLogs, title: str) -> tuple[Figure, list[Axes]]:
+def _canvas(title: str) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(12, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}: {logs.folder.resolve().name}", fontsize=_FONT["title"] + 2)
+    figure.suptitle(title, fontsize=_FONT["title"] + 2)
     panels = figure.subplots(2, 2, sharex=True)
     return figure, list(panels.flat)
 
@@ -128,11 +169,7 @@ def _panel(
 
     :return: what was drawn; empty if the run has nothing to draw here, which the panel then says
     """
-    axes.set_title(title, fontsize=_FONT["title"])
-    axes.set_ylabel(ylabel, fontsize=_FONT["label"])
-    axes.set_xlabel("environment steps", fontsize=_FONT["label"])
-    axes.tick_params(labelsize=_FONT["tick"], labelbottom=True)
-    axes.spines[["top", "right"]].set_visible(False)
+    _dress(axes, title, ylabel)
     present = [line for line in lines if line.name in logs.metrics]
     drawn = []
     for line in present:
@@ -141,17 +178,29 @@ def _panel(
             _draw(axes, finite, line, running_mean)
             drawn.append(finite)
     if not drawn:
-        axes.set_yticks([])
-        text = "no finite value" if present else "not logged"
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_GREY, fontsize=14)
+        _say_nothing_to_draw(axes, "no finite value" if present else "not logged")
         return drawn
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.grid(alpha=0.3)
     _scale(axes, drawn)
     for step in alerts_fired(logs).values():
         axes.axvline(step, color=BLACK, linestyle="--", linewidth=1.2, label="alert")
     _legend(axes)
     return drawn
+
+
+def _dress(axes: Axes, title: str, ylabel: str) -> None:
+    axes.set_title(title, fontsize=_FONT["title"])
+    axes.set_ylabel(ylabel, fontsize=_FONT["label"])
+    axes.set_xlabel("environment steps", fontsize=_FONT["label"])
+    axes.tick_params(labelsize=_FONT["tick"], labelbottom=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(alpha=0.3)
+
+
+def _say_nothing_to_draw(axes: Axes, text: str) -> None:
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_GREY, fontsize=14)
 
 
 def _draw(axes: Axes, series: Series, line: _Line, running_mean: bool) -> None:
@@ -191,7 +240,16 @@ def _scale(axes: Axes, drawn: Sequence[Series]) -> None:
         return
     if all((series.values > 0).all() for series in drawn):
         axes.set_yscale("log")
-    else:
-        # On a full decade, or the tick at the threshold would cover the one at zero.
-        threshold = 10.0 ** np.floor(np.log10(max(small, largest * 1e-8)))
-        axes.set_yscale("symlog", linthresh=threshold)
+        return
+    noise = max((_noise(series) for series in drawn), default=0.0)
+    # On a full decade, or the tick at the threshold would cover the one at zero.
+    threshold = 10.0 ** np.floor(np.log10(min(max(small, noise, largest * 1e-8), largest)))
+    axes.set_yscale("symlog", linthresh=threshold)
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _noise(series: Series) -> float:
+    """The size of a line that wavers about zero; 0 of one that does not. Its wavering is not worth decades."""
+    signs = np.sign(series.values[series.values != 0])
+    changes = float(np.mean(signs[1:] != signs[:-1])) if len(signs) > 1 else 0.0
+    return float(np.percentile(np.abs(series.values), 90)) if changes > _WAVERS else 0.0

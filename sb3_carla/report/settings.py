@@ -1,4 +1,4 @@
-"""The settings of a run that a report needs: gradient limits and the discount factor, wherever the run keeps them."""
+"""The settings of a run that a report needs, wherever the run keeps them: limits, discount, learning rate and start."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ class RunSettings:
 
     :param grad_limits: limit of the gradient norm per part
     :param gamma: discount factor
-    :param source: where they were found
+    :param source: where the gradient limits were found
+    :param learning_starts: environment steps before the first update
+    :param learning_rate: the largest learning rate that is a plain number
     """
 
     grad_limits: dict[str, float] = field(default_factory=dict)
     gamma: float | None = None
     source: str = ""
+    learning_starts: int | None = None
+    learning_rate: float | None = None
 
 
 def read_settings(logs: RunLogs) -> RunSettings:
@@ -37,9 +41,13 @@ def read_settings(logs: RunLogs) -> RunSettings:
     """
     settings = RunSettings()
     for source, found in _candidates(logs):
-        gamma, limits = found.get("gamma"), _limits(found.get("max_grad_norm"))
+        gamma, starts, limits = found.get("gamma"), found.get("learning_starts"), _limits(found.get("max_grad_norm"))
         if settings.gamma is None and isinstance(gamma, (int, float)):
             settings.gamma = float(gamma)
+        if settings.learning_starts is None and isinstance(starts, int):
+            settings.learning_starts = starts
+        if settings.learning_rate is None:
+            settings.learning_rate = _largest_rate(found)
         if not settings.grad_limits and limits:
             settings.grad_limits, settings.source = limits, source
     return settings
@@ -68,6 +76,22 @@ def _limits(value: Any) -> dict[str, float]:
     if isinstance(value, Mapping):
         return {str(part): float(limit) for part, limit in value.items() if isinstance(limit, (int, float))}
     return {}
+
+
+def _largest_rate(found: Mapping[str, Any]) -> float | None:
+    """The largest rate among ``learning_rate`` and ``learning_rates``; schedules are left out."""
+    parts = found.get("learning_rates")
+    given = [found.get("learning_rate"), *(parts.values() if isinstance(parts, Mapping) else [parts])]
+    rates = [number for number in map(_as_number, given) if number is not None]
+    return max(rates, default=None)
+
+
+def _as_number(value: Any) -> float | None:
+    """A number, also one that YAML took for a string (``1e-4``)."""
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 class _PlainLoader(yaml.SafeLoader):
