@@ -49,7 +49,7 @@ class StackColumn:
     def plane_bytes_when_full(self) -> int:
         """Memory or disk space of the planes of a full buffer [bytes] if episodes are much longer than the stack."""
         rows, n_envs = self.ids.shape[:2]
-        return rows * n_envs * FrameStore.bytes_per_plane(*self.shape[1:])
+        return int(rows * n_envs * FrameStore.bytes_per_plane(*self.shape[1:]))
 
     def add(self, row: int, env: int, observation: Planes, next_observation: Planes) -> None:
         """Store the images of a transition, in place of those that were in this row.
