@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from sb3_carla.simulator.attachment import Attachment, FreeWay, SpringArm
 from sb3_carla.simulator.blueprints import Blueprint
 from sb3_carla.simulator.collision import Box, Point, Solid
 from sb3_carla.simulator.geometry import Transform, rotation_matrix
@@ -23,12 +24,13 @@ def mounted(parent: Transform, relative: Transform) -> Transform:
     if parent.pitch == 0.0 and parent.roll == 0.0:
         yaw = math.radians(parent.yaw)
         c, s = math.cos(yaw), math.sin(yaw)
+        heading = parent.yaw + relative.yaw
         return Transform(
             parent.x + c * relative.x - s * relative.y,
             parent.y + s * relative.x + c * relative.y,
             parent.z + relative.z,
             relative.pitch,
-            parent.yaw + relative.yaw,
+            heading if -180.0 <= heading <= 180.0 else math.remainder(heading, 360.0),
             relative.roll,
         )
     turned = rotation_matrix(parent.pitch, parent.yaw, parent.roll)
@@ -64,6 +66,8 @@ class Actor:
         self.pose = pose
         self.parent: Actor | None = None
         self.relative = Transform()  # to the parent
+        self.attachment = Attachment.RIGID
+        self._arm: SpringArm | None = None
         self.changed = True  # since the last snapshot
 
     @property
@@ -86,16 +90,32 @@ class Actor:
         self.pose = pose
         self.changed = True
 
-    def attach(self, parent: Actor, relative: Transform) -> None:
+    def attach(self, parent: Actor, relative: Transform, kind: Attachment = Attachment.RIGID) -> None:
         """Mount the actor on another one."""
-        self.parent, self.relative = parent, relative
+        self.parent, self.relative, self.attachment = parent, relative, kind
+        if kind is not Attachment.RIGID:
+            self._arm = SpringArm(relative, ghost=kind is Attachment.SPRING_ARM_GHOST)
         self.follow()
 
-    def follow(self) -> None:
-        """Take the place on the parent."""
-        if self.parent is not None:
+    @property
+    def swings(self) -> bool:
+        """Whether the actor hangs on an arm that still turns after its parent."""
+        return self._arm is not None and not self._arm.settled
+
+    def follow(self, delta: float = 0.0, free_way: FreeWay = lambda start, end: 1.0) -> None:
+        """Take the place on the parent.
+
+        :param delta: time since the last call [s]
+        :param free_way: how much of the way between two points is free
+        """
+        if self.parent is None:
+            return
+        if self._arm is None:
             self.pose = mounted(self.parent.pose, self.relative)
-            self.changed = True
+        else:
+            end = self._arm.end(self.parent.pose, delta, free_way)
+            self.pose = mounted(end, Transform(0.0, 0.0, 0.0, *self.relative[3:]))
+        self.changed = True
 
     def write(self, snapshot: bytearray, offset: int) -> None:
         """Write this actor's record into the snapshot."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
-from sb3_carla.simulator.catalogue import PROPS, VEHICLES, WALKER_COUNT, PropModel, VehicleModel
+from sb3_carla.simulator.catalogue import VEHICLES, WALKER_COUNT, VehicleModel
+from sb3_carla.simulator.props import PROPS, PropModel
 from sb3_carla.simulator.wire.layouts import SensorType
 
 
@@ -50,15 +51,16 @@ def _text(name: str, value: str, *recommended: str) -> Attribute:
 
 
 def _number(name: str, value: float) -> Attribute:
-    return Attribute(name, AttributeType.FLOAT, repr(float(value)))
+    return Attribute(name, AttributeType.FLOAT, repr(float(value)), (repr(float(value)),))
 
 
 def _whole(name: str, value: int) -> Attribute:
-    return Attribute(name, AttributeType.INT, str(value))
+    return Attribute(name, AttributeType.INT, str(value), (str(value),))
 
 
 def _flag(name: str, value: bool) -> Attribute:
-    return Attribute(name, AttributeType.BOOL, "true" if value else "false", ("true", "false"))
+    text = "true" if value else "false"
+    return Attribute(name, AttributeType.BOOL, text, (text,))
 
 
 def _fixed(name: str, kind: AttributeType, value: str) -> Attribute:
@@ -89,7 +91,7 @@ _FILM: Final = (
     _number("motion_blur_intensity", 0.45),
     _number("motion_blur_max_distortion", 0.35),
     _number("motion_blur_min_object_screen_size", 0.1),
-    _text("exposure_mode", "histogram", "histogram", "manual"),
+    Attribute("exposure_mode", AttributeType.STRING, "histogram", ("histogram", "manual"), restricted=True),
     _number("exposure_compensation", 0.0),
     _number("exposure_min_bright", 10.0),
     _number("exposure_max_bright", 12.0),
@@ -125,26 +127,67 @@ _IMU_NOISE: Final = (
 )
 _SEED: Final = _whole("noise_seed", 0)
 _TICK: Final = _number("sensor_tick", 0.0)
+_EVENTS: Final = (
+    _number("positive_threshold", 0.3),
+    _number("negative_threshold", 0.3),
+    _number("sigma_positive_threshold", 0.0),
+    _number("sigma_negative_threshold", 0.0),
+    _whole("refractory_period_ns", 0),
+    _flag("use_log", True),
+    _number("log_eps", 0.001),
+)
+_SCAN: Final = (
+    _whole("channels", 32),
+    _number("range", 10.0),
+    _whole("points_per_second", 56_000),
+    _number("rotation_frequency", 10.0),
+    _number("upper_fov", 10.0),
+    _number("lower_fov", -30.0),
+    _number("horizontal_fov", 360.0),
+    _TICK,
+)
+_AIR: Final = (
+    _number("atmosphere_attenuation_rate", 0.004),
+    _number("dropoff_general_rate", 0.45),
+    _number("dropoff_intensity_limit", 0.8),
+    _number("dropoff_zero_intensity", 0.4),
+    _number("noise_stddev", 0.0),
+    _SEED,
+)
+_CONE: Final = (
+    _number("horizontal_fov", 30.0),
+    _number("vertical_fov", 30.0),
+    _number("range", 100.0),
+    _whole("points_per_second", 1500),
+    _SEED,
+    _TICK,
+)
+_WAY_AHEAD: Final = (
+    _number("distance", 5.0),
+    _number("hit_radius", 0.5),
+    _flag("only_dynamics", False),
+    _flag("debug_linetrace", False),
+    _TICK,
+)
 
 _SENSORS: Final[tuple[tuple[str, SensorType, tuple[Attribute, ...]], ...]] = (
     ("sensor.camera.rgb", SensorType.RGB, (*_IMAGE, *_FILM)),
+    ("sensor.camera.depth", SensorType.DEPTH, _IMAGE),
     ("sensor.camera.semantic_segmentation", SensorType.SEMANTIC_SEGMENTATION, _IMAGE),
+    ("sensor.camera.instance_segmentation", SensorType.INSTANCE_SEGMENTATION, _IMAGE),
+    ("sensor.camera.optical_flow", SensorType.OPTICAL_FLOW, _IMAGE),
+    ("sensor.camera.dvs", SensorType.DVS, (*_IMAGE, *_FILM, *_EVENTS)),
+    ("sensor.lidar.ray_cast", SensorType.LIDAR, (*_SCAN, *_AIR)),
+    ("sensor.lidar.ray_cast_semantic", SensorType.SEMANTIC_LIDAR, _SCAN),
+    ("sensor.other.radar", SensorType.RADAR, _CONE),
     ("sensor.other.collision", SensorType.COLLISION, ()),
     ("sensor.other.lane_invasion", SensorType.LANE_INVASION, ()),
     ("sensor.other.gnss", SensorType.GNSS, (*_GNSS_NOISE, _SEED, _TICK)),
     ("sensor.other.imu", SensorType.IMU, (*_IMU_NOISE, _SEED, _TICK)),
-    (
-        "sensor.other.obstacle",
-        SensorType.OBSTACLE,
-        (
-            _number("distance", 5.0),
-            _number("hit_radius", 0.5),
-            _flag("only_dynamics", False),
-            _flag("debug_linetrace", False),
-            _TICK,
-        ),
-    ),
+    ("sensor.other.obstacle", SensorType.OBSTACLE, _WAY_AHEAD),
 )
+# Where programs mount sensors; what other blueprints recommend for their role differs.
+_MOUNTS: Final = ("front", "back", "left", "right", "front_left", "front_right", "back_left", "back_right")
 
 
 def _role(value: str) -> Attribute:
@@ -169,12 +212,15 @@ def _vehicle(uid: int, model: VehicleModel) -> Blueprint:
         Attribute("color", AttributeType.RGB_COLOUR, model.colours[0], model.colours, True, False),
     ]
     if model.base_type in ("motorcycle", "bicycle"):
-        attributes.append(_text("driver_id", "1", "1", "2", "3"))
+        attributes.append(Attribute("driver_id", AttributeType.INT, "1", ("1", "2", "3"), restricted=True))
     return Blueprint(uid, model.type_id, tuple(attributes), vehicle=model)
 
 
+_CHILDREN: Final = (9, 10, 11, 12, 13, 14, 48, 49)
+
+
 def _walker(uid: int, number: int) -> Blueprint:
-    child = 9 <= number <= 14 or number >= 48
+    child = number in _CHILDREN
     attributes = (
         _role("pedestrian"),
         _fixed("gender", AttributeType.STRING, "female" if number % 2 else "male"),
@@ -195,10 +241,13 @@ def _library() -> dict[str, Blueprint]:
     for number in range(1, WALKER_COUNT + 1):
         library.append(_walker(len(library) + 1, number))
     for type_id, kind, attributes in _SENSORS:
-        library.append(Blueprint(len(library) + 1, type_id, (_role("front"), *attributes), sensor=kind))
-    library.append(Blueprint(len(library) + 1, "controller.ai.walker", (_role(""),)))
+        library.append(
+            Blueprint(len(library) + 1, type_id, (_text("role_name", "front", *_MOUNTS), *attributes), sensor=kind)
+        )
+    for type_id in ("controller.ai.walker", "util.actor.empty"):
+        library.append(Blueprint(len(library) + 1, type_id, (_text("role_name", "default", "default"),)))
     for prop in PROPS:
-        attributes = (_role(""), _fixed("size", AttributeType.STRING, "medium"))
+        attributes = (_text("role_name", "prop", "prop"), _fixed("size", AttributeType.STRING, prop.size))
         library.append(Blueprint(len(library) + 1, prop.type_id, attributes, prop=prop))
     return {blueprint.type_id: blueprint for blueprint in library}
 

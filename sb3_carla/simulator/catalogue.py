@@ -46,13 +46,15 @@ _WHITE: Final = ("255,255,255",)
 _POLICE: Final = ("25,25,30",)
 
 VEHICLES: Final[tuple[VehicleModel, ...]] = (
-    VehicleModel("vehicle.audi.a2", "car", 3.71, 1.79, 1.55, 1200.0, "petrol", 180.0),
-    VehicleModel("vehicle.audi.etron", "car", 4.86, 2.03, 1.65, 2490.0, "electric", 660.0, "2"),
-    VehicleModel("vehicle.audi.tt", "car", 4.18, 1.99, 1.39, 1410.0, "sport", 370.0),
-    VehicleModel("vehicle.bmw.grandtourer", "car", 4.61, 2.24, 1.67, 1500.0, "petrol", 280.0),
-    VehicleModel("vehicle.chevrolet.impala", "car", 5.36, 2.03, 1.41, 1750.0, "petrol", 350.0),
-    VehicleModel("vehicle.citroen.c3", "car", 3.99, 1.85, 1.62, 1150.0, "petrol", 170.0),
-    VehicleModel("vehicle.dodge.charger_2020", "car", 5.01, 2.10, 1.53, 1900.0, "sport", 480.0, "2", doors=True),
+    VehicleModel("vehicle.audi.a2", "car", 3.71, 1.79, 1.55, 1200.0, "petrol", 180.0, lights=False),
+    VehicleModel("vehicle.audi.etron", "car", 4.86, 2.03, 1.65, 2490.0, "electric", 660.0, special_type="electric"),
+    VehicleModel("vehicle.audi.tt", "car", 4.18, 1.99, 1.39, 1410.0, "sport", 370.0, lights=False),
+    VehicleModel("vehicle.bmw.grandtourer", "car", 4.61, 2.24, 1.67, 1500.0, "petrol", 280.0, lights=False),
+    VehicleModel("vehicle.chevrolet.impala", "car", 5.36, 2.03, 1.41, 1750.0, "petrol", 350.0, lights=False),
+    VehicleModel("vehicle.citroen.c3", "car", 3.99, 1.85, 1.62, 1150.0, "petrol", 170.0, lights=False),
+    VehicleModel(
+        "vehicle.dodge.charger_2020", "car", 5.01, 2.1, 1.53, 1900.0, "sport", 480.0, generation="2", doors=True
+    ),
     VehicleModel(
         "vehicle.dodge.charger_police",
         "car",
@@ -62,119 +64,135 @@ VEHICLES: Final[tuple[VehicleModel, ...]] = (
         1950.0,
         "sport",
         480.0,
-        "1",
-        "emergency",
-        True,
-        False,
-        _POLICE,
+        special_type="emergency",
+        lights=False,
+        colours=_POLICE,
     ),
     VehicleModel(
         "vehicle.dodge.charger_police_2020",
         "car",
         5.24,
-        2.10,
+        2.1,
         1.64,
         1950.0,
         "sport",
         480.0,
-        "2",
-        "emergency",
-        True,
-        True,
-        _POLICE,
+        generation="2",
+        special_type="emergency",
+        doors=True,
+        colours=_POLICE,
     ),
     VehicleModel(
-        "vehicle.ford.crown", "car", 5.37, 1.80, 1.57, 1860.0, "petrol", 370.0, "2", "taxi", True, True, ("224,170,20",)
+        "vehicle.ford.crown",
+        "car",
+        5.37,
+        1.8,
+        1.57,
+        1860.0,
+        "petrol",
+        370.0,
+        generation="2",
+        special_type="taxi",
+        doors=True,
+        colours=("224,170,20",),
     ),
-    VehicleModel("vehicle.ford.mustang", "car", 4.72, 1.89, 1.30, 1620.0, "sport", 400.0),
-    VehicleModel("vehicle.jeep.wrangler_rubicon", "car", 3.87, 1.91, 1.88, 1900.0, "petrol", 350.0),
-    VehicleModel("vehicle.lincoln.mkz_2017", "car", 4.90, 2.13, 1.51, 1700.0, "petrol", 370.0),
-    VehicleModel("vehicle.lincoln.mkz_2020", "car", 4.89, 1.84, 1.49, 1700.0, "petrol", 370.0, "2", doors=True),
-    VehicleModel("vehicle.mercedes.coupe", "car", 5.03, 2.15, 1.65, 1650.0, "sport", 400.0),
-    VehicleModel("vehicle.mercedes.coupe_2020", "car", 4.67, 1.82, 1.44, 1650.0, "sport", 400.0, "2", doors=True),
-    VehicleModel("vehicle.micro.microlino", "car", 2.21, 1.48, 1.38, 520.0, "electric", 110.0),
-    VehicleModel("vehicle.mini.cooper_s", "car", 3.81, 1.97, 1.48, 1200.0, "sport", 280.0),
-    VehicleModel("vehicle.mini.cooper_s_2021", "car", 4.55, 2.10, 1.77, 1250.0, "sport", 280.0, "2", doors=True),
-    VehicleModel("vehicle.nissan.micra", "car", 3.63, 1.85, 1.50, 1000.0, "petrol", 150.0),
-    VehicleModel("vehicle.nissan.patrol", "car", 4.60, 1.93, 1.85, 2300.0, "petrol", 420.0),
-    VehicleModel("vehicle.nissan.patrol_2021", "car", 5.57, 2.15, 2.05, 2400.0, "petrol", 450.0, "2", doors=True),
-    VehicleModel("vehicle.seat.leon", "car", 4.19, 1.82, 1.47, 1300.0, "petrol", 250.0),
-    VehicleModel("vehicle.tesla.model3", "car", 4.79, 2.16, 1.49, 1845.0, "electric", 420.0, "2", doors=True),
-    VehicleModel("vehicle.toyota.prius", "car", 4.51, 2.01, 1.52, 1400.0, "petrol", 210.0),
-    VehicleModel("vehicle.carlamotors.carlacola", "truck", 5.20, 2.61, 2.47, 5500.0, "diesel", 700.0),
-    VehicleModel("vehicle.carlamotors.european_hgv", "truck", 7.94, 2.89, 3.36, 9500.0, "diesel", 1300.0, "2"),
+    VehicleModel("vehicle.ford.mustang", "car", 4.72, 1.89, 1.3, 1620.0, "sport", 400.0, lights=False),
+    VehicleModel("vehicle.jeep.wrangler_rubicon", "car", 3.87, 1.91, 1.88, 1900.0, "petrol", 350.0, lights=False),
+    VehicleModel("vehicle.lincoln.mkz_2017", "car", 4.9, 2.13, 1.51, 1700.0, "petrol", 370.0),
+    VehicleModel(
+        "vehicle.lincoln.mkz_2020", "car", 4.89, 1.84, 1.49, 1700.0, "petrol", 370.0, generation="2", doors=True
+    ),
+    VehicleModel("vehicle.mercedes.coupe", "car", 5.03, 2.15, 1.65, 1650.0, "sport", 400.0, lights=False),
+    VehicleModel(
+        "vehicle.mercedes.coupe_2020", "car", 4.67, 1.82, 1.44, 1650.0, "sport", 400.0, generation="2", doors=True
+    ),
+    VehicleModel(
+        "vehicle.micro.microlino",
+        "car",
+        2.21,
+        1.48,
+        1.38,
+        520.0,
+        "electric",
+        110.0,
+        special_type="electric",
+        lights=False,
+    ),
+    VehicleModel("vehicle.mini.cooper_s", "car", 3.81, 1.97, 1.48, 1200.0, "sport", 280.0, lights=False),
+    VehicleModel(
+        "vehicle.mini.cooper_s_2021", "car", 4.55, 2.1, 1.77, 1250.0, "sport", 280.0, generation="2", doors=True
+    ),
+    VehicleModel("vehicle.nissan.micra", "car", 3.63, 1.85, 1.5, 1000.0, "petrol", 150.0, lights=False),
+    VehicleModel("vehicle.nissan.patrol", "car", 4.6, 1.93, 1.85, 2300.0, "petrol", 420.0, lights=False),
+    VehicleModel(
+        "vehicle.nissan.patrol_2021", "car", 5.57, 2.15, 2.05, 2400.0, "petrol", 450.0, generation="2", doors=True
+    ),
+    VehicleModel("vehicle.seat.leon", "car", 4.19, 1.82, 1.47, 1300.0, "petrol", 250.0, lights=False),
+    VehicleModel(
+        "vehicle.tesla.model3", "car", 4.79, 2.16, 1.49, 1845.0, "electric", 420.0, special_type="electric", doors=True
+    ),
+    VehicleModel("vehicle.toyota.prius", "car", 4.51, 2.01, 1.52, 1400.0, "petrol", 210.0, lights=False),
+    VehicleModel("vehicle.carlamotors.carlacola", "truck", 5.2, 2.61, 2.47, 5500.0, "diesel", 700.0, lights=False),
+    VehicleModel(
+        "vehicle.carlamotors.european_hgv", "truck", 7.94, 2.89, 3.36, 9500.0, "diesel", 1300.0, generation="2"
+    ),
     VehicleModel(
         "vehicle.carlamotors.firetruck",
         "truck",
         8.47,
-        2.90,
+        2.9,
         3.83,
         12000.0,
         "diesel",
         1500.0,
-        "2",
-        "emergency",
-        True,
-        True,
-        ("170,15,20",),
+        generation="2",
+        special_type="emergency",
+        doors=True,
+        colours=("170,15,20",),
     ),
-    VehicleModel("vehicle.tesla.cybertruck", "truck", 6.27, 2.39, 2.10, 3000.0, "electric", 900.0),
     VehicleModel(
-        "vehicle.ford.ambulance", "van", 6.36, 2.35, 2.43, 3500.0, "diesel", 500.0, "2", "emergency", True, True, _WHITE
+        "vehicle.tesla.cybertruck",
+        "truck",
+        6.27,
+        2.39,
+        2.1,
+        3000.0,
+        "electric",
+        900.0,
+        generation="2",
+        special_type="electric",
     ),
-    VehicleModel("vehicle.mercedes.sprinter", "van", 5.91, 1.99, 2.73, 2800.0, "diesel", 440.0, "2", doors=True),
+    VehicleModel(
+        "vehicle.ford.ambulance",
+        "van",
+        6.36,
+        2.35,
+        2.43,
+        3500.0,
+        "diesel",
+        500.0,
+        generation="2",
+        special_type="emergency",
+        doors=True,
+        colours=_WHITE,
+    ),
+    VehicleModel(
+        "vehicle.mercedes.sprinter", "van", 5.91, 1.99, 2.73, 2800.0, "diesel", 440.0, generation="2", doors=True
+    ),
     VehicleModel("vehicle.volkswagen.t2", "van", 4.48, 2.07, 2.04, 1400.0, "petrol", 200.0),
-    VehicleModel("vehicle.volkswagen.t2_2021", "van", 4.44, 1.77, 1.99, 1400.0, "petrol", 200.0, "2", doors=True),
     VehicleModel(
-        "vehicle.mitsubishi.fusorosa", "bus", 10.27, 3.94, 4.25, 8500.0, "diesel", 1200.0, "2", "", True, True
+        "vehicle.volkswagen.t2_2021", "van", 4.44, 1.77, 1.99, 1400.0, "petrol", 200.0, generation="2", doors=True
     ),
-    VehicleModel("vehicle.harley-davidson.low_rider", "motorcycle", 2.35, 0.76, 1.60, 380.0, "motorbike", 150.0),
-    VehicleModel("vehicle.kawasaki.ninja", "motorcycle", 2.03, 0.80, 1.51, 260.0, "motorbike", 110.0),
+    VehicleModel("vehicle.mitsubishi.fusorosa", "bus", 10.27, 3.94, 4.25, 8500.0, "diesel", 1200.0, generation="2"),
+    VehicleModel("vehicle.harley-davidson.low_rider", "motorcycle", 2.35, 0.76, 1.6, 380.0, "motorbike", 150.0),
+    VehicleModel("vehicle.kawasaki.ninja", "motorcycle", 2.03, 0.8, 1.51, 260.0, "motorbike", 110.0),
     VehicleModel("vehicle.vespa.zx125", "motorcycle", 1.82, 0.83, 1.55, 190.0, "motorbike", 40.0),
     VehicleModel("vehicle.yamaha.yzf", "motorcycle", 2.21, 0.87, 1.53, 260.0, "motorbike", 110.0),
-    VehicleModel("vehicle.bh.crossbike", "bicycle", 1.51, 0.86, 1.60, 90.0, "pedals", 60.0, lights=False),
+    VehicleModel("vehicle.bh.crossbike", "bicycle", 1.51, 0.86, 1.6, 90.0, "pedals", 60.0, lights=False),
     VehicleModel("vehicle.diamondback.century", "bicycle", 1.65, 0.55, 1.63, 90.0, "pedals", 60.0, lights=False),
     VehicleModel("vehicle.gazelle.omafiets", "bicycle", 1.84, 0.59, 1.77, 95.0, "pedals", 60.0, lights=False),
 )
 
-
-class PropModel(NamedTuple):
-    """A static object that clients can put into the world."""
-
-    type_id: str
-    length: float  # [m]
-    width: float  # [m]
-    height: float  # [m]
-    colour: tuple[int, int, int] = (150, 150, 150)
-
-
-PROPS: Final[tuple[PropModel, ...]] = (
-    PropModel("static.prop.advertisement", 0.3, 1.6, 2.4, (200, 200, 210)),
-    PropModel("static.prop.barrel", 0.6, 0.6, 0.9, (200, 90, 30)),
-    PropModel("static.prop.bench01", 0.6, 1.6, 0.9, (110, 80, 50)),
-    PropModel("static.prop.bin", 0.5, 0.5, 1.0, (60, 90, 60)),
-    PropModel("static.prop.box01", 0.5, 0.5, 0.5, (170, 130, 80)),
-    PropModel("static.prop.box02", 0.6, 0.6, 0.6, (170, 130, 80)),
-    PropModel("static.prop.box03", 0.7, 0.7, 0.7, (170, 130, 80)),
-    PropModel("static.prop.busstop", 1.5, 4.0, 2.6, (120, 140, 150)),
-    PropModel("static.prop.chainbarrier", 0.2, 1.5, 0.8, (190, 190, 60)),
-    PropModel("static.prop.constructioncone", 0.4, 0.4, 0.7, (230, 100, 20)),
-    PropModel("static.prop.container", 6.0, 2.4, 2.6, (150, 60, 50)),
-    PropModel("static.prop.creasedbox01", 0.5, 0.5, 0.4, (170, 130, 80)),
-    PropModel("static.prop.fountain", 4.0, 4.0, 2.5, (160, 160, 165)),
-    PropModel("static.prop.gnome", 0.3, 0.3, 0.6, (180, 40, 40)),
-    PropModel("static.prop.kiosk_01", 2.5, 2.5, 2.8, (80, 100, 140)),
-    PropModel("static.prop.mailbox", 0.5, 0.5, 1.2, (30, 60, 140)),
-    PropModel("static.prop.shoppingcart", 0.9, 0.6, 1.0, (170, 170, 175)),
-    PropModel("static.prop.streetbarrier", 0.5, 1.8, 1.1, (220, 60, 40)),
-    PropModel("static.prop.table", 0.9, 1.5, 0.8, (120, 90, 60)),
-    PropModel("static.prop.trafficcone01", 0.4, 0.4, 0.7, (230, 100, 20)),
-    PropModel("static.prop.trafficcone02", 0.4, 0.4, 0.7, (230, 100, 20)),
-    PropModel("static.prop.trafficwarning", 0.6, 1.8, 2.2, (240, 180, 30)),
-    PropModel("static.prop.trashcan01", 0.6, 0.6, 1.0, (70, 80, 75)),
-    PropModel("static.prop.vendingmachine", 0.8, 1.0, 1.9, (190, 40, 50)),
-    PropModel("static.prop.warningconstruction", 0.3, 1.0, 1.2, (240, 140, 30)),
-)
 
 WALKER_COUNT: Final = 52  # walker.pedestrian.0001 ...
 WALKER_RADIUS: Final = 0.188  # [m], of CARLA's capsule

@@ -30,9 +30,10 @@ class EmbeddedServer:
     >>> with EmbeddedServer() as server:  # doctest: +SKIP
     ...     world = carla.Client(server.host, server.port).get_world()
 
-    :param map: built-in town, or path of an OpenDRIVE file
+    :param map: built-in town, path of an OpenDRIVE file, or of a folder of such files
     :param port: TCP port, 0 for any free one
     :param host: address to listen on; the default is this machine only
+    :param town: the town to start with, built-in or from the folder (default: the map's)
     :param timeout: how long the start may take [s]; large maps take some seconds to read
     :param log_file: where the server's log goes (default: a temporary file, shown when the server dies)
     :param log_level: debug, info, warning or error
@@ -44,11 +45,13 @@ class EmbeddedServer:
         port: int = 0,
         host: str = "127.0.0.1",
         *,
+        town: str | None = None,
         timeout: float = 60.0,
         log_file: str | os.PathLike[str] | None = None,
         log_level: str = "warning",
     ):
         self.map = map
+        self.town = town
         self.host = host
         self.port = port
         self.stream_port = 0
@@ -82,6 +85,7 @@ class EmbeddedServer:
             sys.executable, "-m", "sb3_carla.simulator.server",
             "--map", self.map, "--host", self.host, "--port", str(self._asked_port),
             "--parent", str(os.getpid()), "--log-level", self._log_level,
+            *(("--town", self.town) if self.town is not None else ()),
         ]  # fmt: skip
         self._log = open(self._log_file, "ab+") if self._log_file is not None else tempfile.TemporaryFile()  # noqa: SIM115
         # A session of its own: Ctrl-C in a terminal must reach the program first, which then ends the server.

@@ -57,6 +57,19 @@ def rotation_matrix(pitch: float, yaw: float, roll: float) -> npt.NDArray[np.flo
     )
 
 
+def rotation_matrices(angles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """:func:`rotation_matrix` of many: (n, 3, 3) for (n, 3) pitch, yaw, roll in degrees."""
+    (sp, sy, sr), (cp, cy, cr) = np.sin(np.radians(angles)).T, np.cos(np.radians(angles)).T
+    return np.stack(
+        [
+            np.stack([cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr], axis=1),
+            np.stack([cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr], axis=1),
+            np.stack([sp, -cp * sr, cp * cr], axis=1),
+        ],
+        axis=1,
+    )
+
+
 # One solid box that can be seen and hit: vehicles, walkers, buildings, trees.
 BODY = np.dtype(
     [

@@ -36,16 +36,20 @@ class Loop:
     :param atlas: the maps
     :param host: address to listen on
     :param port: of the rpc server, 0 for any free one
-    :raises OSError: when the port cannot be had
+    :param stream_port: of the streaming server (default: the next one, or any free one where that is taken)
+    :raises OSError: when a port cannot be had
     """
 
-    def __init__(self, atlas: Atlas, host: str, port: int):
+    def __init__(self, atlas: Atlas, host: str, port: int, stream_port: int | None = None):
         self._selector = selectors.DefaultSelector()
         self._rpc = _listen(host, port)
         self.port: int = self._rpc.getsockname()[1]
         try:
-            self._streaming = _listen(host, self.port + 1 if self.port < 65535 else 0)
+            self._streaming = _listen(host, stream_port or (self.port + 1 if self.port < 65535 else 0))
         except OSError:
+            if stream_port:
+                self._rpc.close()
+                raise
             self._streaming = _listen(host, 0)
         self.stream_port: int = self._streaming.getsockname()[1]
         self.streams = Streams(self._entered, self._watch_backlog, self._dismiss)
@@ -62,6 +66,11 @@ class Loop:
         self._selector.register(
             self._streaming, _READABLE, lambda mask: self._accept(self._streaming, self._welcome_subscriber)
         )
+
+    @property
+    def clients(self) -> int:
+        """How many rpc connections are open."""
+        return len(self._connections)
 
     def run(self, still_wanted: Callable[[], bool], every: float) -> None:
         """Serve.

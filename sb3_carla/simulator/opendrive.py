@@ -164,3 +164,24 @@ def _integer(element: ET.Element, attribute: str, where: str) -> int:
         raise MapError(
             f"{where} of the OpenDRIVE map: {attribute}={value!r} is not a whole number. Correct or export it again."
         ) from None
+
+
+def read_light_phases(text: str) -> list[tuple[tuple[str, ...], ...]]:
+    """Which traffic lights change together: per junction its phases, per phase the ids of the signals that are green.
+
+    A junction's controllers take turns; a controller that no junction names is a junction of its own.
+
+    :param text: an OpenDRIVE document that :func:`read_roads` accepts
+    """
+    root = ET.fromstring(text.encode())
+    signals = {
+        controller.get("id", ""): tuple(dict.fromkeys(one.get("signalId", "") for one in controller.findall("control")))
+        for controller in root.findall("controller")
+    }
+    groups, named = [], set()
+    for junction in root.findall("junction"):
+        ids = [one.get("id", "") for one in junction.findall("controller")]
+        named.update(ids)
+        groups.append(tuple(signals[one] for one in ids if signals.get(one)))
+    groups += [(phase,) for one, phase in signals.items() if one not in named]
+    return [group for group in groups if group]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Protocol
 
 from sb3_carla.simulator.actors import SolidActor, mounted
 from sb3_carla.simulator.blueprints import Blueprint
@@ -19,10 +19,20 @@ _ZERO: Final[Vector] = (0.0, 0.0, 0.0)
 _GREEN: Final = 2  # the light state of a vehicle that no traffic light concerns
 _LIMIT_EVERY: Final = 2.0  # the speed limit is looked up again after so many metres
 _WALKER_MASS: Final = 75.0  # [kg]
+_JUMP: Final = 4.2  # speed with which it leaves the ground [m/s]
+_GRAVITY: Final = 9.81  # [m/s2]
 _KNOCK_DECAY: Final = 6.0  # how fast a walker that was hit slows down [m/s2]
 # CARLA's semantic labels, by the base type of a vehicle.
 _VEHICLE_TAGS: Final = {"car": 14, "van": 14, "truck": 15, "bus": 16, "motorcycle": 18, "bicycle": 19}
 _WALKER_TAG: Final = 12
+
+
+class Light(Protocol):
+    """The traffic light that a vehicle stands before."""
+
+    id: int
+    state: int
+    changed: bool
 
 
 class Vehicle(SolidActor):
@@ -38,6 +48,7 @@ class Vehicle(SolidActor):
         self.colour = _read_colour(attributes.get("color", model.colours[0]))
         self._shape(model.length, model.width, model.height)
         self.lights = 0
+        self.light: Light | None = None  # before which it stands
         self.speed_limit_kmh = 0.0
         self._limit_at: Point | None = None
         self._acceleration: Vector = _ZERO
@@ -171,12 +182,14 @@ class Vehicle(SolidActor):
         """Write this vehicle's record into the snapshot."""
         motion = self.motion
         throttle, steer, brake, hand_brake, reverse, manual, gear = motion.control
+        light = self.light
         VEHICLE_RECORD.pack_into(
             snapshot, offset, self.id, ACTIVE,
             motion.x, motion.y, motion.z, motion.pitch, motion.yaw, motion.roll,
             motion.vx, motion.vy, motion.vz, 0.0, 0.0, math.degrees(motion.r), *self._acceleration,
             throttle, steer, brake, hand_brake, reverse, manual, gear if manual else motion.gear,
-            self.speed_limit_kmh, _GREEN, 0, 0, 0,
+            self.speed_limit_kmh,
+            *((_GREEN, 0, 0) if light is None else (light.state, 1, light.id)), 0,
         )  # fmt: skip
 
 
@@ -198,6 +211,9 @@ class Walker(SolidActor):
         self._knock: Point = (0.0, 0.0)  # velocity that a hit left [m/s]
         self._velocity: Vector = _ZERO
         self._landed = False  # stands on the ground, or was put somewhere without physics
+        self._jump = False  # asked for and not done yet
+        self._above = self._rise = 0.0  # height over the ground [m] and its change [m/s]
+        self._led = False  # the client's navigation has moved it since the last step
 
     @property
     def velocity(self) -> Vector:
@@ -205,8 +221,21 @@ class Walker(SolidActor):
         return self._velocity
 
     def command(self, control: WalkerControl) -> None:
-        """Walk by this control until the next one."""
+        """Walk by this control until the next one; a jump is done once."""
         self.control, self.changed = control, True
+        self._jump = control.jump
+
+    def lead(self, pose: Transform, speed: float) -> None:
+        """Go where the client's navigation has brought it.
+
+        :param pose: on the ground
+        :param speed: that it has there [m/s]
+        """
+        dx, dy = pose.x - self.pose.x, pose.y - self.pose.y
+        moved = math.hypot(dx, dy)
+        self._velocity = (dx / moved * speed, dy / moved * speed, 0.0) if moved > 1e-6 else _ZERO
+        self._led = self._landed = True
+        self.place(pose._replace(z=pose.z + WALKER_HALF_HEIGHT))
 
     def set_velocity(self, vx: float, vy: float) -> None:
         """Move at this velocity [m/s]; like a knock, it wears off."""
@@ -220,7 +249,13 @@ class Walker(SolidActor):
         if not self._landed and self.simulated:
             self._landed = True
             self.place(self.pose._replace(z=ground.height(*self.pose[:3]) + WALKER_HALF_HEIGHT))
-        if not self.simulated or ((speed == 0.0 or length == 0.0) and kx == ky == 0.0):
+        if self._led:
+            self._led, self.moving, self.changed = False, True, True
+            return
+        if self._jump and self.simulated and self._above == 0.0:
+            self._jump, self._rise = False, _JUMP
+        still = (speed == 0.0 or length == 0.0) and kx == ky == self._above == self._rise == 0.0
+        if not self.simulated or still:
             if self.moving:
                 self.moving, self.changed, self._velocity = False, True, _ZERO
             return
@@ -230,13 +265,16 @@ class Walker(SolidActor):
             vy += direction[1] / length * speed
             yaw = math.degrees(math.atan2(direction[1], direction[0]))
         x, y = self.pose.x + vx * dt, self.pose.y + vy * dt
-        z = ground.height(x, y, self.pose.z) + WALKER_HALF_HEIGHT
+        if self._above or self._rise:
+            self._above = max(0.0, self._above + self._rise * dt)
+            self._rise = self._rise - _GRAVITY * dt if self._above else 0.0
+        z = ground.height(x, y, self.pose.z) + WALKER_HALF_HEIGHT + self._above
         self.pose = Transform(x, y, z, 0.0, yaw, 0.0)
         knocked = math.hypot(kx, ky)
         if knocked:
             left = max(0.0, knocked - _KNOCK_DECAY * dt) / knocked
             self._knock = (kx * left, ky * left)
-        self._velocity = (vx, vy, 0.0)
+        self._velocity = (vx, vy, self._rise)
         self.moving = self.changed = True
         self.settle()
 

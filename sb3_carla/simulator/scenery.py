@@ -1,6 +1,6 @@
 """Scenery: houses, trees and lamp posts along the roads of any map, always the same for the same map.
 
-Houses line the sidewalks, roads without sidewalks get mostly trees. Nothing stands closer than a metre to any lane,
+Houses line the sidewalks, roads without sidewalks get mostly trees, fast ones guard rails. Nothing stands closer than a metre to any lane,
 shoulder or sidewalk, and nothing stands in anything else.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -22,11 +22,13 @@ from sb3_carla.simulator.roads import RoadMap
 CLEARANCE = 1.0  # free space between scenery and any road surface [m]
 MOST_BODIES = 3000  # a larger town gets its scenery less densely
 
-_BUILDING, _POLE, _VEGETATION = 3, 6, 9  # CARLA's semantic labels
+_BUILDING, _POLE, _VEGETATION, _GUARD_RAIL = 3, 6, 9, 28  # CARLA's semantic labels
 _FINEST = 0.5  # metres per pixel of the plan of what is taken
 _MOST_PIXELS = 50_000_000  # of that plan; a vast map is planned more coarsely
 _MARGIN = 40.0  # of the plan around the lanes [m]
 _LAMP_EVERY = 32.0  # [m]
+_FAST_KMH = 70.0  # from which a road without sidewalks has guard rails
+_RAIL = 6.0  # length of one piece [m]
 _BODIES_PER_METRE = 0.16  # of roadside, about
 
 _WALLS = [
@@ -36,6 +38,7 @@ _WALLS = [
 _LEAVES = [(62, 104, 48), (78, 120, 54), (52, 92, 50), (92, 124, 58), (70, 96, 40)]
 _BARK = (86, 68, 52)
 _STEEL = (92, 96, 100)
+_ZINC = (168, 174, 178)
 
 
 class _Place(NamedTuple):
@@ -47,10 +50,11 @@ class _Place(NamedTuple):
     away: tuple[float, float]  # unit vector away from the road
 
 
-def place_scenery(roads: RoadMap) -> npt.NDArray[np.void]:
+def place_scenery(roads: RoadMap, keep_clear: Iterable[tuple[float, float]] = ()) -> npt.NDArray[np.void]:
     """The static boxes of a map.
 
     :param roads: the map
+    :param keep_clear: points (x, y) [m] around which nothing is to stand, such as traffic lights
     :return: bodies with dtype :data:`sb3_carla.simulator.geometry.BODY`, at most ``MOST_BODIES``
     """
     random = np.random.default_rng(zlib.crc32(roads.name.encode()))
@@ -58,11 +62,16 @@ def place_scenery(roads: RoadMap) -> npt.NDArray[np.void]:
     length = sum(arc_length(lane.outer)[-1] for lane in edges)
     spread = max(1.0, length * _BODIES_PER_METRE / MOST_BODIES)
     builder = _Builder(roads, random)
+    for x, y in keep_clear:
+        builder.keep_clear(x, y)
     walls = random.permutation(len(_WALLS))[:6]  # each town has its own colours
     for lane in edges:
         for place in _along(lane, _LAMP_EVERY * spread, 12.0):
             if lane.kind == "sidewalk":
                 builder.lamp(place)
+        if lane.kind != "sidewalk" and roads.speed_limit_kmh(*lane.centre[len(lane.centre) // 2, :2]) >= _FAST_KMH:
+            for place in _along(lane, _RAIL, 0.5 * _RAIL):
+                builder.guard_rail(place)
     for lane in edges:
         at = 4.0
         while at < arc_length(lane.outer)[-1] - 4.0:
@@ -107,10 +116,19 @@ class _Builder:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         self._taken = np.asarray(cv2.dilate(self._taken, disc), np.uint8)
 
+    def keep_clear(self, x: float, y: float) -> None:
+        """Let nothing stand within about two metres of a point."""
+        cv2.fillConvexPoly(self._taken, self._pixels(_rectangle(x, y, 2.0, 2.0, 0.0)), 1)
+
     def lamp(self, place: _Place) -> None:
         x, y = place.x + 1.9 * place.away[0], place.y + 1.9 * place.away[1]
         if self._take(_rectangle(x, y, 0.1, 0.1, place.yaw)):
             self._add(_POLE, _STEEL, x, y, 0.0, (0.08, 0.08, 3.2), place.yaw)
+
+    def guard_rail(self, place: _Place) -> None:
+        x, y = place.x + 2.2 * place.away[0], place.y + 2.2 * place.away[1]
+        if self._take(_rectangle(x, y, 0.4 * _RAIL, 0.05, place.yaw)):
+            self._add(_GUARD_RAIL, _ZINC, x, y, 0.0, (0.5 * _RAIL, 0.08, 0.4), place.yaw)
 
     def tree(self, place: _Place, setback: float) -> None:
         radius = self._random.uniform(1.3, 2.4)

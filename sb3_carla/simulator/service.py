@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sb3_carla.simulator.methods import METHODS, Refused
-from sb3_carla.simulator.sensors import CameraSensor, Message
+from sb3_carla.simulator.sensors import Message
 from sb3_carla.simulator.traffic_manager import TrafficManagers
 from sb3_carla.simulator.wire import rpc
 from sb3_carla.simulator.wire.layouts import WORLD_STREAM
@@ -171,7 +171,7 @@ class Service:
         self._publish()
 
     def publish_pictures(self) -> None:
-        """Draw and publish what the cameras saw in the last step, if that is still to be done.
+        """Publish what cameras, lidars and radars saw in the last step, if that is still to be done.
 
         As with CARLA, a tick is answered before its pictures are there: the client works while they are drawn.
         """
@@ -191,12 +191,20 @@ class Service:
                 publisher.publish(detector.stream_id, detector.report(world, other, impulse))
 
     def _measure(self, *, pictures: bool) -> None:
-        """Publish what the cameras, or all other sensors, measure in this frame."""
+        """Publish what the sensors that take long, or all others, measure in this frame."""
         world, publisher = self.world, self._publisher
         for stream_id, sensor in world.sensors.items():
-            if isinstance(sensor, CameraSensor) is not pictures:
+            if sensor.late is not pictures:
                 continue
             if publisher.listening(stream_id) and sensor.due(world.elapsed):
-                message = sensor.measure(world)
+                try:
+                    message = sensor.measure(world)
+                except Exception:
+                    # A fault of ours in one sensor must not take everyone's world away.
+                    log.exception(
+                        "sensor %d (%s) cannot measure and is silent now", sensor.id, sensor.blueprint.type_id
+                    )
+                    sensor.silence()
+                    continue
                 if message is not None:
                     publisher.publish(stream_id, message)

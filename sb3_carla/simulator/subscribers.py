@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 _CONGESTED: Final = 16 * 1024 * 1024  # backlog of one subscriber from which ticks wait for it [bytes]
 _FULL: Final = 64 * 1024 * 1024  # backlog from which whole messages are dropped [bytes]
-_HOLD: Final = 2.0  # a tick waits at most so long for slow readers [s]
+_ALL: Final = 512 * 1024 * 1024  # backlog of all subscribers together, of which each may have an equal share [bytes]
+_HOLD: Final = 2.0  # a tick waits at most so long for slow readers, and for none that reads nothing for so long [s]
 _STUCK: Final = 30.0  # a subscriber with a backlog that reads nothing for so long is dismissed [s]
 
 
@@ -62,9 +63,14 @@ class Subscriber:
     def send(self, message: Message) -> bool:
         """Send one message, now or when the peer has read what came before; False when the connection is over."""
         if self._backlog:
-            if len(self._backlog) > _FULL:
+            if time.monotonic() - self.progress > _STUCK:
+                log.warning(
+                    "a subscriber of stream %s has read nothing for %d s and is dismissed", self.stream_id, _STUCK
+                )
+                return False
+            if len(self._backlog) > self._streams.share():
                 self.dropped += 1
-                return time.monotonic() - self.progress < _STUCK
+                return True
             for part in message:
                 self._backlog += memoryview(part).cast("B")
             return True
@@ -118,7 +124,7 @@ class Streams:
         self._entered = entered
         self._dismiss = dismiss
         self._by_stream: dict[int, list[Subscriber]] = {}
-        self._slow: set[Subscriber] = set()
+        self._behind: set[Subscriber] = set()  # those with a backlog when something was last sent to them
 
     def enter(self, subscriber: Subscriber) -> None:
         """A subscriber has said which stream it wants."""
@@ -128,7 +134,7 @@ class Streams:
 
     def leave(self, subscriber: Subscriber) -> None:
         """A subscriber has gone."""
-        self._slow.discard(subscriber)
+        self._behind.discard(subscriber)
         if subscriber.stream_id is None:
             return
         others = self._by_stream.get(subscriber.stream_id, [])
@@ -146,16 +152,22 @@ class Streams:
         for subscriber in tuple(self._by_stream.get(stream_id, ())):
             if not subscriber.send(message):
                 self._dismiss(subscriber)
-            elif subscriber.backlog > _CONGESTED:
-                self._slow.add(subscriber)
+            elif subscriber.backlog:
+                self._behind.add(subscriber)
+            else:
+                self._behind.discard(subscriber)
+
+    def share(self) -> int:
+        """How much backlog each of those that are behind may have [bytes]."""
+        return min(_FULL, _ALL // max(1, len(self._behind)))
 
     def hold(self, asked: float, now: float) -> float:
         """How long a tick may still wait for slow readers [s]; zero or less: not at all.
 
+        One that has stopped to read is waited for once: then it loses messages, and at last its connection.
+
         :param asked: when the tick was asked for
         :param now: the time
         """
-        if not self._slow:
-            return 0.0
-        self._slow = {one for one in self._slow if one.backlog > _CONGESTED}
-        return asked + _HOLD - now if self._slow else 0.0
+        slow = [one for one in self._behind if one.backlog > _CONGESTED and now - one.progress < _HOLD]
+        return min(asked, max(one.progress for one in slow)) + _HOLD - now if slow else 0.0

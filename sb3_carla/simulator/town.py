@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -12,15 +15,30 @@ import numpy as np
 from sb3_carla.simulator.camera import Camera, Scene
 from sb3_carla.simulator.collision import Scenery
 from sb3_carla.simulator.geometry import Transform
+from sb3_carla.simulator.rays import RayScene
 from sb3_carla.simulator.roads import MapError, RoadMap, built_in_maps
+from sb3_carla.simulator.roadside import place_roadside
 from sb3_carla.simulator.scenery import place_scenery
+from sb3_carla.simulator.signals import read_signals
+from sb3_carla.simulator.walkways import build_navigation
 
 log = logging.getLogger(__name__)
 
 _FOLDER: Final = "/Game/Carla/Maps/"
+_START_CLEAR: Final = 14.0  # a car should be able to drive so far before it meets a red light [m]
 _KEPT: Final = 3  # towns that stay in memory for the next load_world
 GENERATED: Final = "OpenDriveMap"  # the name under which CARLA loads a map that a client sent
-_SCENERY_NAMES: Final = {3: "static.building", 9: "static.vegetation"}  # by semantic label
+# CARLA's names for what is no actor, by semantic label.
+_SCENERY_NAMES: Final = {
+    3: "static.building",
+    4: "static.wall",
+    5: "static.fence",
+    6: "static.pole",
+    7: "static.trafficlight",
+    8: "static.trafficsign",
+    9: "static.vegetation",
+    28: "static.guardrail",
+}
 
 
 class Town:
@@ -31,7 +49,9 @@ class Town:
 
     def __init__(self, roads: RoadMap):
         self.roads = roads
-        self.bodies = place_scenery(roads)
+        self.signals = read_signals(roads)
+        roadside = place_roadside(self.signals)
+        self.bodies = np.concatenate([roadside, place_scenery(roads, roadside["centre"][:, :2].tolist())])
         self.scenery = Scenery(self.bodies)
         heights = np.concatenate([lane.centre[:, 2] for lane in roads.lanes])
         self.flat = bool(np.ptp(heights) < 0.01)
@@ -41,10 +61,45 @@ class Town:
         """Short name."""
         return self.roads.name
 
+    def renamed(self, name: str) -> Town:
+        """The same town under another name; all that was made of it is shared."""
+        twin = copy.copy(self)
+        twin.roads = copy.copy(self.roads)
+        twin.roads.name = name
+        return twin
+
+    @cached_property
+    def spawn_points(self) -> list[Transform]:
+        """The map's spawn points; those just before a traffic light come last, for a car there may have to wait."""
+        free, waiting = [], []
+        for point in self.roads.spawn_points:
+            (waiting if self._faces_light(point) else free).append(point)
+        return free + waiting
+
+    def _faces_light(self, point: Transform) -> bool:
+        yaw = math.radians(point.yaw)
+        longer = (lane._replace(length=lane.length + _START_CLEAR) for light in self.signals.lights for lane in light.lanes)
+        return any(lane.holds(point.x, point.y, math.cos(yaw), math.sin(yaw)) for lane in longer)
+
     @cached_property
     def scene(self) -> Scene:
         """What cameras see; made when the first camera needs it."""
         return Scene(self.roads, self.bodies)
+
+    @cached_property
+    def rays(self) -> RayScene:
+        """What lidars and radars meet; made when the first of them needs it."""
+        return RayScene(self.roads, self.bodies, self.flat)
+
+    @cached_property
+    def navigation(self) -> bytes:
+        """The navigation mesh for the client's walkers; empty where nobody can walk."""
+        return build_navigation(self.roads.lanes)
+
+    @property
+    def navigation_file(self) -> str:
+        """The name under which clients keep that mesh; another mesh has another name."""
+        return f"Carla/Maps/Nav/{self.name}-{zlib.crc32(self.navigation):08x}.bin"
 
     def camera(self, width: int, height: int, fov: float) -> Camera:
         """A camera for pictures of this size [pixels] and horizontal field of view [deg]."""
@@ -68,17 +123,28 @@ class Town:
 class Atlas:
     """The maps that a server knows, by name: the built-in towns, the user's files and what clients send.
 
-    :param start: the map to begin with: a built-in town's name or the path of an OpenDRIVE file
+    :param map: a built-in town's name, the path of an OpenDRIVE file, or of a folder of such files
+    :param start: name of the map to begin with (default: the one that ``map`` names; of a folder, the first)
     :raises MapError: when it is not usable
     """
 
-    def __init__(self, start: str):
+    def __init__(self, map: str, start: str | None = None):
         self._files: dict[str, str] = {name: name for name in built_in_maps()}
         self._loaded: dict[str, Town] = {}
         self._sent: str | None = None
-        if start.endswith(".xodr"):
-            self._files = {Path(start).stem: str(Path(start).resolve()), **self._files}
-        self.start = self.town(Path(start).stem if start.endswith(".xodr") else start)
+        path = Path(map)
+        if path.is_dir():
+            own = {one.stem: str(one.resolve()) for one in sorted(path.glob("*.xodr"))}
+            if not own:
+                raise MapError(f"The folder {map!r} has no OpenDRIVE file. Give a folder with .xodr files.")
+            self._files.update(own)
+            first = next(iter(own))
+        elif map.endswith(".xodr"):
+            self._files[path.stem] = str(path.resolve())
+            first = path.stem
+        else:
+            first = map
+        self.start = self.town(start or first)
 
     def names(self) -> list[str]:
         """Full names of all maps, the start map first, as ``get_available_maps`` gives them."""
@@ -92,7 +158,9 @@ class Atlas:
         """
         if self._sent == opendrive and GENERATED in self._loaded:
             return
-        self._keep(Town(RoadMap(GENERATED, opendrive)))
+        # A client may send back the map that it got from here.
+        known = next((town for town in self._loaded.values() if town.roads.opendrive == opendrive), None)
+        self._keep(Town(RoadMap(GENERATED, opendrive)) if known is None else known.renamed(GENERATED))
         self._sent = opendrive
 
     def town(self, name: str) -> Town:

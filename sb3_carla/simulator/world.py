@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.actors import Actor, SolidActor
+from sb3_carla.simulator.attachment import Attachment
 from sb3_carla.simulator.blueprints import BLUEPRINTS, SPECTATOR, Blueprint
-from sb3_carla.simulator.collision import Hit, contact, resolve
+from sb3_carla.simulator.collision import Box, Hit, contact, first_on_ray, resolve
 from sb3_carla.simulator.drivetrain import GRAVITY
 from sb3_carla.simulator.geometry import BODY, Transform
 from sb3_carla.simulator.road_users import Vehicle, Walker
 from sb3_carla.simulator.sensors import SENSOR_CLASSES, CollisionSensor, Sensor
 from sb3_carla.simulator.town import Atlas
+from sb3_carla.simulator.traffic_lights import TrafficLight, TrafficLights
 from sb3_carla.simulator.vehicle import MAX_STEP
 from sb3_carla.simulator.weather import Weather
 from sb3_carla.simulator.wire.layouts import (
     EPISODE_HEADER,
+    LIGHT_ELAPSED,
     RECORD_SIZE,
     WORLD_STREAM,
     SensorType,
@@ -32,6 +36,7 @@ Bodies = npt.NDArray[Any]
 
 _HEAD: Final = HEADED + EPISODE_HEADER.size  # [bytes] of the snapshot message in front of its records
 _ORIGIN: Final = Transform()
+_ARM_RADIUS: Final = 0.12  # what a spring arm keeps clear of [m]
 MAX_ACTORS: Final = 5000  # a client that spawns without end must not take all memory
 
 
@@ -57,7 +62,7 @@ class World:
         self.elapsed = 0.0  # [s] since the episode began
         self.episode_id = 1
         self._platform = 0.0  # [s] on the clock that the snapshots call the platform's
-        self._delta = 0.0
+        self.delta = 0.0  # [s] of the last step
         self._next_actor = 1
         self._next_stream = WORLD_STREAM + 1
         self._map_changed = False
@@ -75,6 +80,7 @@ class World:
         self._snapshot = bytearray(_HEAD)
         self._reordered = True  # actors came or went since the last snapshot
         self.spectator = self._add(Actor(self._new_id(), SPECTATOR, {}, Transform(z=10.0)))
+        self._put_up_signals()
 
     # Episode
 
@@ -90,6 +96,7 @@ class World:
         for actor in list(self.actors.values()):
             if actor is not self.spectator:
                 self.destroy(actor.id)
+        self._put_up_signals()
         if reset_settings:
             self.settings = EpisodeSettings()
         self.weather = Weather()
@@ -97,14 +104,28 @@ class World:
         self.episode_id += 1
         self._map_changed = True
 
+    def _put_up_signals(self) -> None:
+        """Make the actors of the map's lights and signs; they come first, right behind the spectator."""
+        self.signals = TrafficLights(self.town.signals, self._next_actor)
+        for sign in (*self.signals.lights, *self.signals.signs):
+            self.actors[self._new_id()] = sign
+        self._sort()
+
     # Actors
 
-    def spawn(self, description: ActorDescription, pose: Transform, parent_id: int = 0) -> Actor:
+    def spawn(
+        self,
+        description: ActorDescription,
+        pose: Transform,
+        parent_id: int = 0,
+        attachment: Attachment = Attachment.RIGID,
+    ) -> Actor:
         """Make an actor.
 
         :param description: blueprint and attribute values
         :param pose: in the world, or relative to the parent
         :param parent_id: of the actor to mount it on, 0 for none
+        :param attachment: how it hangs on its parent
         :raises SpawnError: when the blueprint or the parent is unknown, or the place is taken
         """
         blueprint = BLUEPRINTS.get(description.type_id)
@@ -117,7 +138,7 @@ class World:
             raise SpawnError(f"Spawn failed: the world already holds {MAX_ACTORS} actors")
         actor = self._make(blueprint, description.attributes, pose)
         if parent is not None:
-            actor.attach(parent, pose)
+            actor.attach(parent, pose, attachment)
         elif isinstance(actor, SolidActor) and self._occupied(actor):
             raise SpawnError("Spawn failed because of collision at spawn position")
         return self._add(actor)
@@ -165,6 +186,11 @@ class World:
         if actor is None or actor is self.spectator:
             return False
         del self.actors[actor_id]
+        if isinstance(actor, TrafficLight):
+            self.signals.forget(actor)
+            for vehicle in self.vehicles:
+                if vehicle.light is actor:
+                    vehicle.light, vehicle.changed = None, True
         for other in self._attached:
             if other.parent is actor:
                 other.parent = None
@@ -213,14 +239,27 @@ class World:
         for vehicle in self.vehicles:
             if vehicle.needs_limit():
                 vehicle.set_limit(roads.speed_limit_kmh(vehicle.motion.x, vehicle.motion.y))
+        self.signals.advance(delta, self.vehicles)
         for actor in self._attached:
             assert actor.parent is not None
-            if actor.parent.changed:
-                actor.follow()
+            if actor.parent.changed or actor.swings:
+                actor.follow(delta, partial(self._free_way, actor.parent))
         self.frame += 1
         self.elapsed += delta
-        self._delta = delta
+        self.delta = delta
         self._platform = self.elapsed if platform is None else platform
+
+    def _free_way(self, parent: Actor, start: Vector, end: Vector) -> float:
+        """How much of the way from a parent to what hangs on it nothing stands in, 0..1."""
+        reach = math.dist(start, end)
+        if reach == 0.0:
+            return 1.0
+        ahead: Vector = ((end[0] - start[0]) / reach, (end[1] - start[1]) / reach, (end[2] - start[2]) / reach)
+        around = Box(None, 0.5 * reach + _ARM_RADIUS, 0.5 * reach + _ARM_RADIUS)
+        around.place(0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]), -math.inf, math.inf, 0.0)
+        boxes = [one.box for one in self.solids if one is not parent] + self.town.scenery.within(around)
+        found = first_on_ray(boxes, start, ahead, reach, _ARM_RADIUS)
+        return 1.0 if found is None else found[0] / reach
 
     def snapshot(self) -> bytearray:
         """The message for the subscribers of the world stream; valid until the next call."""
@@ -235,10 +274,14 @@ class World:
                 actor.write(snapshot, offset)
                 actor.changed = False
             offset += RECORD_SIZE
+        if self.signals.lights:
+            np.ndarray(len(self.signals.lights), "<f4", snapshot, _HEAD + RECORD_SIZE + LIGHT_ELAPSED, RECORD_SIZE)[:] = [
+                light.group.elapsed for light in self.signals.lights
+            ]
         write_head(snapshot, offset - HEADED, SensorType.WORLD, self.frame, self.elapsed, _ORIGIN)
         flags = SnapshotFlag.MAP_CHANGE if self._map_changed else 0
         self._map_changed = False
-        EPISODE_HEADER.pack_into(snapshot, HEADED, self.episode_id, self._platform, self._delta, 0, 0, 0, flags)
+        EPISODE_HEADER.pack_into(snapshot, HEADED, self.episode_id, self._platform, self.delta, 0, 0, 0, flags)
         return snapshot
 
     def bodies(self) -> Bodies:
@@ -250,16 +293,21 @@ class World:
 
     def _gather(self) -> Bodies:
         visible = self._visible
+        lamps = self.signals.lamps()
+        count = len(visible)
         bodies = self._bodies
-        if len(bodies) != len(visible) or any(a.id != b for a, b in zip(visible, bodies["id"].tolist(), strict=True)):
-            bodies = np.zeros(len(visible), BODY)
-            for row, one in zip(bodies, visible, strict=True):
+        if len(bodies) != count + len(lamps) or any(
+            one.id != id for one, id in zip(visible, bodies["id"][:count].tolist(), strict=True)
+        ):
+            bodies = np.zeros(count + len(lamps), BODY)
+            for row, one in zip(bodies, visible, strict=False):
                 row["id"], row["tag"], row["colour"], row["extent"] = one.id, one.tag, one.colour, one.box_extent
         if visible:
             poses = np.array([one.pose for one in visible])
-            bodies["centre"] = poses[:, :3]
-            bodies["centre"][:, 2] += [one.box_centre[2] for one in visible]
-            bodies["rotation"] = poses[:, 3:]
+            bodies["centre"][:count] = poses[:, :3]
+            bodies["centre"][:count, 2] += [one.box_centre[2] for one in visible]
+            bodies["rotation"][:count] = poses[:, 3:]
+        bodies[count:] = lamps
         return bodies
 
     def collisions(self) -> list[tuple[CollisionSensor, SolidActor | int, Vector]]:

@@ -37,10 +37,11 @@ def place(raw: RawClient) -> Any:
 
 
 @pytest.fixture(scope="session")
-def client(server: EmbeddedServer) -> Any:
+def client(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The real carla client."""
     client = carla.Client(server.host, server.port)
     client.set_timeout(20.0)
+    client.set_files_base_folder(str(tmp_path_factory.mktemp("files")))  # not the user's cache
     return client
 
 
@@ -53,7 +54,7 @@ def game(client: Any) -> Iterator[Any]:
     world.apply_settings(settings)
     world.tick()
     for actor in world.get_actors():
-        if actor.type_id != "spectator":
+        if actor.type_id != "spectator" and not actor.type_id.startswith("traffic."):
             actor.destroy()
     world.tick()
     yield world
@@ -62,7 +63,7 @@ def game(client: Any) -> Iterator[Any]:
             actor.destroy()
     world.tick()
     for actor in world.get_actors():
-        if actor.type_id != "spectator":
+        if actor.type_id != "spectator" and not actor.type_id.startswith("traffic."):
             actor.destroy()
     settings.synchronous_mode, settings.fixed_delta_seconds = False, None
     world.apply_settings(settings)

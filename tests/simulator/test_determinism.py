@@ -22,6 +22,10 @@ def drive(port: int) -> list[bytes]:
         client.spawn("sensor.camera.rgb", mount, cars[0], image_size_x=84, image_size_y=84),
         client.spawn("sensor.camera.semantic_segmentation", mount, cars[0], image_size_x=40, image_size_y=30),
         client.spawn("sensor.other.imu", mount, cars[1], noise_accel_stddev_x=0.1, noise_seed=5),
+        client.spawn("sensor.other.gnss", mount, cars[1], noise_lat_stddev=0.1, noise_seed=5),
+        client.spawn("sensor.lidar.ray_cast", mount, cars[2], range=80, noise_stddev=0.1),
+        client.spawn("sensor.lidar.ray_cast_semantic", mount, cars[2], range=80),
+        client.spawn("sensor.other.radar", mount, cars[3]),
     ]
     streams = [client.subscribe(1), *(client.subscribe(struct.unpack_from("<I", one[5])[0]) for one in records)]
     messages = []
@@ -44,6 +48,6 @@ def drive(port: int) -> list[bytes]:
 def test_the_same_commands_give_the_same_bytes_on_two_servers():
     with EmbeddedServer("Town_Curves") as one, EmbeddedServer("Town_Curves") as other:
         first, second = drive(one.port), drive(other.port)
-    assert len(first) == 4 * STEPS
+    assert len(first) == 8 * STEPS
     differing = [number for number, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
     assert differing == []

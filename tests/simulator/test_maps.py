@@ -74,6 +74,14 @@ def test_every_lane_can_be_reached_from_every_other(road_map: Any) -> None:
         ahead.setdefault(lane_of(first), []).append(lane_of(second))
         behind.setdefault(lane_of(second), []).append(lane_of(first))
     lanes = {lane_of(w) for w in road_map.generate_waypoints(3.0)}
+    for waypoint in road_map.generate_waypoints(3.0):
+        for beside, allowed in (
+            (waypoint.get_left_lane(), carla.LaneChange.Left),
+            (waypoint.get_right_lane(), carla.LaneChange.Right),
+        ):
+            if waypoint.lane_change in (allowed, carla.LaneChange.Both):
+                ahead.setdefault(lane_of(waypoint), []).append(lane_of(beside))
+                behind.setdefault(lane_of(beside), []).append(lane_of(waypoint))
     start = min(lanes)
     assert reached(start, ahead) == lanes
     assert reached(start, behind) == lanes

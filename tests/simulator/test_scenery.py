@@ -14,7 +14,7 @@ from sb3_carla.simulator.roads import RoadMap, built_in_maps
 from sb3_carla.simulator.scenery import CLEARANCE, MOST_BODIES, place_scenery
 
 RESOLUTION = 0.25  # metres per pixel of the plans that these tests draw
-BUILDING, POLE, VEGETATION = 3, 6, 9
+BUILDING, POLE, VEGETATION, RAIL = 3, 6, 9, 28
 
 
 @pytest.fixture(scope="module", params=built_in_maps())
@@ -72,19 +72,34 @@ def test_nothing_stands_in_anything_else(roads: RoadMap, scenery: Any) -> None:
 def test_everything_stands_upright_on_the_ground(roads: RoadMap, scenery: Any) -> None:
     crowns = (scenery["tag"] == VEGETATION) & (scenery["extent"][:, 0] > 0.5)
     bottom = scenery["centre"][:, 2] - scenery["extent"][:, 2]
-    assert bottom[~crowns] == pytest.approx(0.0)
+    ground = [roads.height(*place) for place in scenery["centre"][~crowns, :2].tolist()]
+    assert bottom[~crowns] == pytest.approx(np.array(ground), abs=1e-6)
     assert (bottom[crowns] >= 1.5).all()
     assert not scenery["rotation"][:, ::2].any()
     assert (scenery["id"] == 0).all()
 
 
-def test_a_town_has_houses_trees_and_lamp_posts_of_many_kinds(scenery: Any) -> None:
+def test_streets_have_houses_and_lamp_posts_and_country_roads_have_trees(roads: RoadMap, scenery: Any) -> None:
     assert scenery.dtype == BODY
-    assert set(scenery["tag"].tolist()) == {BUILDING, POLE, VEGETATION}
+    assert len(scenery) <= MOST_BODIES
+    tags = set(scenery["tag"].tolist())
     houses = scenery[scenery["tag"] == BUILDING]
-    assert 80 < len(houses) < len(scenery) <= MOST_BODIES
+    trees = scenery[scenery["tag"] == VEGETATION]
+    if any(lane.kind == "sidewalk" for lane in roads.lanes):
+        assert tags == {BUILDING, POLE, VEGETATION}
+        assert len(houses) > 50
+    else:
+        assert POLE not in tags
+        assert 10 < len(houses) < 0.2 * len(trees)
     assert len(np.unique(houses["colour"], axis=0)) > 20
     assert np.ptp(houses["extent"][:, 2]) > 3.0
+
+
+def test_fast_roads_have_guard_rails() -> None:
+    ring = place_scenery(RoadMap.load("Town_Ring"))
+    rails = ring[ring["tag"] == RAIL]
+    assert len(rails) > 200
+    assert (rails["extent"][:, 2] < 0.5).all()
 
 
 def test_scenery_is_the_same_every_time(roads: RoadMap, scenery: Any) -> None:

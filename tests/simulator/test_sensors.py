@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sb3_carla.simulator.geometry import Transform
-from sb3_carla.simulator.wire.layouts import IMAGE_HEAD, SENSOR_HEADER_DTYPE, SensorType
+from sb3_carla.simulator.service import Service
+from sb3_carla.simulator.wire.layouts import DVS_EVENT_DTYPE, IMAGE_HEAD, SENSOR_HEADER_DTYPE, WORLD_STREAM, SensorType
 from sb3_carla.simulator.wire.values import ActorDescription, VehicleControl
 
 CAR = ActorDescription("vehicle.tesla.model3", {})
@@ -126,6 +127,33 @@ def test_an_obstacle_is_told_with_its_distance_to_the_nearest_face(world, car):
     assert distance == pytest.approx(12.0 - 2.4 - other.box_extent[0], abs=0.2)
 
 
+def test_fewer_events_come_from_higher_thresholds_and_none_within_the_refractory_period(world, car):
+    size = {"image_size_x": 64, "image_size_y": 48}
+    cameras = [
+        add(world, car, "sensor.camera.dvs", Transform(2.6, 0, 1.4), **size, **attributes)
+        for attributes in (
+            {},
+            {"positive_threshold": 0.9, "negative_threshold": 0.9},
+            {"refractory_period_ns": 100_000_000},
+            {"use_log": "false", "positive_threshold": 20, "negative_threshold": 20},
+        )
+    ]
+    counts = np.zeros(4, int)
+    for _ in range(6):
+        car.place(car.pose.compose(Transform(x=1.0)))
+        world.step(0.05)
+        for row, camera in enumerate(cameras):
+            message = camera.measure(world)
+            if message is not None:
+                events = np.frombuffer(message[1], DVS_EVENT_DTYPE)
+                counts[row] += len(events)
+                if row == 2:
+                    assert len(np.unique(events[["x", "y"]])) == len(events)
+    assert counts[0] > counts[1] > 0
+    assert counts[0] > counts[2] > 0
+    assert counts[3] > 0
+
+
 @pytest.mark.parametrize(("interval", "expected"), [(0.0, 40), (0.05, 40), (0.1, 20), (0.2, 10), (0.12, 17)])
 def test_a_sensor_measures_once_per_sensor_tick(world, car, interval, expected):
     sensor = add(world, car, "sensor.other.imu", sensor_tick=interval)
@@ -134,3 +162,27 @@ def test_a_sensor_measures_once_per_sensor_tick(world, car, interval, expected):
         world.step(0.05)
         taken += sensor.due(world.elapsed)
     assert abs(taken - expected) <= 1
+
+
+class Heard:
+    """A publisher with a listener on every stream."""
+
+    def __init__(self):
+        self.streams = []
+
+    def listening(self, stream_id):
+        return True
+
+    def publish(self, stream_id, message):
+        self.streams.append(stream_id)
+
+
+def test_a_sensor_that_fails_falls_silent_and_disturbs_no_other(world, car, monkeypatch):
+    broken, good = add(world, car, "sensor.other.imu"), add(world, car, "sensor.other.imu")
+    monkeypatch.setattr(broken, "measure", lambda world: 1 / 0)
+    heard = Heard()
+    service = Service(world, heard)
+    world.settings = world.settings._replace(synchronous=True, fixed_delta=0.05)
+    for _ in range(3):
+        service.step()
+    assert [stream for stream in heard.streams if stream != WORLD_STREAM] == [good.stream_id] * 3

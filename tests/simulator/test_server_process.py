@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -166,3 +168,89 @@ def test_the_server_process_imports_neither_torch_nor_stable_baselines():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with two maps."""
+    from sb3_carla.simulator.roads import RoadMap
+
+    for name in ("Alpha", "Beta"):
+        (tmp_path / f"{name}.xodr").write_text(RoadMap.load("Town_Quarter").opendrive)
+    return tmp_path
+
+
+def test_a_folders_maps_are_known_by_name_and_one_is_the_start(folder):
+    with EmbeddedServer(str(folder), town="Beta") as server:
+        assert ask(server.port, "get_map_info")[0] == "Carla/Maps/Beta"
+        names = ask(server.port, "get_available_maps")
+        assert names[0] == "/Game/Carla/Maps/Beta"
+        assert {"/Game/Carla/Maps/Alpha", "/Game/Carla/Maps/Town_Blocks"} <= set(names)
+        ask(server.port, "load_new_episode", "Alpha", True, 65535)
+        assert ask(server.port, "get_map_info")[0] == "Carla/Maps/Alpha"
+
+
+def test_a_folder_without_maps_is_named(tmp_path):
+    with pytest.raises(ServerError, match="has no OpenDRIVE file"):
+        EmbeddedServer(str(tmp_path)).start()
+
+
+def test_the_command_line_of_carlas_own_server_is_understood():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "sb3_carla.simulator.server", "/Game/Carla/Maps/Town_Curves",
+        f"-carla-rpc-port={port}", "-carla-streaming-port=0", "-RenderOffScreen", "-quality-level=Low", "-nosound",
+        "-carla-server-timeout=10000ms", "-benchmark", "-fps=20",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(process.stdout.readline())["port"] == port
+        assert ask(port, "get_map_info")[0] == "Carla/Maps/Town_Curves"
+        assert ask(port, "get_episode_settings")[2] == [True, 0.05]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5.0) == 0
+        process.stdout.close()
+
+
+def test_a_flag_that_nobody_knows_is_an_error():
+    command = [sys.executable, "-m", "sb3_carla.simulator.server", "-carla-warp-drive=9"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "-carla-warp-drive=9" in done.stderr
+
+
+def test_in_a_terminal_the_server_says_in_words_what_it_does():
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "sb3_carla.simulator.server", "--map", "Town_Quarter", "--port", "0"]
+    process = subprocess.Popen(command, stdout=follower, stderr=follower)
+    os.close(follower)
+    text = b""
+    try:
+        while b"ticks/s" not in text:
+            text += os.read(leader, 4096)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5.0) == 0
+    finally:
+        process.kill()
+        os.close(leader)
+    assert b"map Town_Quarter. Ctrl-C ends it." in text
+    assert b"0 clients, 0 vehicles" in text
+
+
+def test_another_projects_tests_get_a_server_and_a_client(tmp_path):
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["sb3_carla.simulator.pytest_plugin"]\n')
+    (tmp_path / "test_theirs.py").write_text(
+        "def test_one(carla_client, carla_server):\n"
+        "    world = carla_client.get_world()\n"
+        "    assert world.get_map().name == 'Carla/Maps/Town_Quarter'\n"
+        "    point = world.get_map().get_spawn_points()[0]\n"
+        "    world.spawn_actor(world.get_blueprint_library().find('vehicle.audi.tt'), point)\n"
+        "def test_two(carla_client):\n"
+        "    assert not carla_client.get_world().get_actors().filter('vehicle.*')\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--carla-map", "Town_Quarter"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr

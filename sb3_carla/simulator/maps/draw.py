@@ -55,7 +55,20 @@ def town_blocks() -> Town:
         Road("avenue-east", "street-east"),
         Road("street-east", "north-east"),
     ]
-    return Town("Town_Blocks", junctions, ring + avenue + streets)
+    return Town(
+        "Town_Blocks",
+        junctions,
+        ring + avenue + streets,
+        lights=frozenset(
+            ("west-low", "avenue-west", "avenue-east", "east-low", "west-high", "street-west", "street-east", "east-high")
+        ),
+        signs={
+            ("south-west", "avenue-west"): "stop",
+            ("south-east", "avenue-east"): "stop",
+            ("north-west", "street-west"): "yield",
+            ("north-east", "street-east"): "yield",
+        },
+    )
 
 
 def town_curves() -> Town:
@@ -92,7 +105,174 @@ def town_curves() -> Town:
     return Town("Town_Curves", junctions, roads, middle_mark="white")
 
 
-TOWNS = (town_blocks, town_curves)
+def town_quarter() -> Town:
+    """A small quarter of narrow blocks: right angles, T-junctions with lights, short streets."""
+    junctions = {
+        "south": (-6.0, -84.0),
+        "east": (96.0, 42.0),
+        "north": (48.0, 94.0),
+        "west": (-98.0, 8.0),
+        "middle": (-4.0, 8.0),
+        "yard": (48.0, 44.0),
+    }
+    roads = [
+        Road("south", "east", (Corner(96, -84, 20, 4),)),
+        Road("east", "north", (Corner(96, 94, 20, 4),)),
+        Road("north", "west", (Corner(-98, 94, 20, 4),)),
+        Road("west", "south", (Corner(-98, -84, 24, 4),)),
+        Road("middle", "south"),
+        Road("middle", "west"),
+        Road("middle", "yard", (Corner(48, 8, 19, 0),)),
+        Road("yard", "north"),
+        Road("yard", "east"),
+    ]
+    return Town(
+        "Town_Quarter",
+        junctions,
+        roads,
+        middle_mark="white",
+        lights=frozenset(("south", "east", "west", "middle")),
+        signs={("north", "yard"): "stop"},
+    )
+
+
+def town_ring() -> Town:
+    """A ring road of three lanes per direction with on- and off-ramps on both sides, and one crossing with lights."""
+    junctions = {
+        "gate": (0.0, 230.0),
+        "south-off": (-90.0, -230.0),
+        "south-on": (90.0, -230.0),
+        "south-plaza": (0.0, -290.0),
+        "west-off": (-300.0, -90.0),
+        "west-on": (-300.0, 90.0),
+        "west-plaza": (-240.0, 0.0),
+    }
+    corner = 100.0
+    ring = [
+        Road("gate", "west-on", (Corner(-300, 230, corner, 30),), lanes=3, speed_kmh=80),
+        Road("west-on", "west-off", lanes=3, speed_kmh=80),
+        Road("west-off", "south-off", (Corner(-300, -230, corner, 30),), lanes=3, speed_kmh=80),
+        Road("south-off", "south-on", lanes=3, speed_kmh=80),
+        Road(
+            "south-on", "gate", (Corner(300, -230, corner, 30), Corner(300, 230, corner, 30)), lanes=3, speed_kmh=80
+        ),
+    ]
+    ramps = [
+        Road("south-off", "south-plaza", (Corner(-35, -252, 22, 6),), speed_kmh=50, one_way=True, ramp=True),
+        Road("south-plaza", "south-on", (Corner(35, -252, 22, 6),), speed_kmh=50, one_way=True, ramp=True),
+        Road("west-off", "west-plaza", (Corner(-278, -35, 22, 6),), speed_kmh=50, one_way=True, ramp=True),
+        Road("west-plaza", "west-on", (Corner(-278, 35, 22, 6),), speed_kmh=50, one_way=True, ramp=True),
+    ]
+    streets = [
+        Road(
+            "south-plaza",
+            "gate",
+            (Corner(0, -350, 30, 8), Corner(380, -350, 70, 20), Corner(380, 310, 70, 20), Corner(0, 310, 30, 8)),
+            speed_kmh=60,
+        ),
+        Road(
+            "west-plaza",
+            "gate",
+            (Corner(-120, 0, 60, 20), Corner(-70, -60, 40, 12), Corner(0, -60, 30, 10)),
+            speed_kmh=50,
+        ),
+    ]
+    return Town(
+        "Town_Ring", junctions, ring + ramps + streets, sidewalks=False, lights=frozenset(("gate",)), middle_mark="white"
+    )
+
+
+def town_hills() -> Town:
+    """Country roads that climb and wind, without sidewalks or lights."""
+    junctions = {"valley": (-10.0, -190.0), "mill": (-210.0, 60.0), "pass": (60.0, 170.0), "farm": (230.0, -60.0)}
+    roads = [
+        Road(
+            "valley",
+            "mill",
+            (Corner(-90, -196, 50, 15), Corner(-150, -120, 45, 15), Corner(-230, -60, 45, 15)),
+            speed_kmh=60,
+            hills=((0.35, 7.0), (0.6, 4.0)),
+        ),
+        Road(
+            "mill",
+            "pass",
+            (Corner(-200, 150, 40, 12), Corner(-110, 190, 45, 15), Corner(-50, 130, 40, 12)),
+            speed_kmh=50,
+            hills=((0.4, 9.0),),
+        ),
+        Road(
+            "pass",
+            "farm",
+            (Corner(140, 190, 45, 15), Corner(180, 90, 50, 15), Corner(250, 40, 40, 12)),
+            speed_kmh=60,
+            hills=((0.5, 10.0), (0.7, 12.0)),
+        ),
+        Road(
+            "farm",
+            "valley",
+            (Corner(220, -150, 45, 15), Corner(130, -170, 40, 12), Corner(80, -120, 40, 12)),
+            speed_kmh=70,
+            hills=((0.45, 9.0),),
+        ),
+        Road(
+            "valley",
+            "pass",
+            (Corner(-20, -120, 40, 12), Corner(30, -60, 40, 12), Corner(-10, 30, 45, 15), Corner(50, 90, 45, 12)),
+            speed_kmh=50,
+            hills=((0.3, 2.0), (0.55, 8.0)),
+        ),
+    ]
+    return Town(
+        "Town_Hills",
+        junctions,
+        roads,
+        middle_mark="white",
+        sidewalks=False,
+        heights={"mill": 12.0, "pass": 18.0, "farm": 5.0},
+        signs={("valley", "pass"): "stop", ("pass", "valley"): "yield"},
+    )
+
+
+def town_circle() -> Town:
+    """A roundabout in the middle of four streets, and a street around it."""
+    side = 33.0  # [m]
+    junctions = {
+        "east-gate": (side, 0.0),
+        "north-gate": (0.0, side),
+        "west-gate": (-side, 0.0),
+        "south-gate": (0.0, -side),
+        "east": (150.0, 6.0),
+        "north": (-8.0, 140.0),
+        "west": (-146.0, -4.0),
+        "south": (6.0, -138.0),
+    }
+    gates = ("east-gate", "north-gate", "west-gate", "south-gate")
+    bends = ((side, side), (-side, side), (-side, -side), (side, -side))
+    circle = [
+        Road(gates[i], gates[(i + 1) % 4], (Corner(*bends[i], 19, 0),), one_way=True) for i in range(len(gates))
+    ]
+    streets = [
+        Road("east-gate", "east", (Corner(70, 0, 40, 8), Corner(105, 6, 40, 8)), speed_kmh=50),
+        Road("north-gate", "north", (Corner(0, 70, 40, 8), Corner(-8, 105, 40, 8)), speed_kmh=50),
+        Road("west-gate", "west", (Corner(-70, 0, 60, 8), Corner(-105, -4, 60, 8)), speed_kmh=50),
+        Road("south-gate", "south", (Corner(0, -70, 40, 8), Corner(6, -105, 40, 8)), speed_kmh=50),
+    ]
+    around = [
+        Road("east", "north", (Corner(146, 100, 34, 10), Corner(60, 144, 40, 10))),
+        Road("north", "west", (Corner(-140, 136, 40, 12),)),
+        Road("west", "south", (Corner(-150, -90, 34, 10), Corner(-80, -140, 40, 10))),
+        Road("south", "east", (Corner(148, -134, 44, 12),)),
+    ]
+    return Town(
+        "Town_Circle",
+        junctions,
+        circle + streets + around,
+        signs={(gate, gate.removesuffix("-gate")): "yield" for gate in gates}
+        | {(name, f"{name}-gate"): "stop" for name in ("east", "north", "west", "south")},
+    )
+
+
+TOWNS = (town_blocks, town_curves, town_quarter, town_ring, town_hills, town_circle)
 
 
 def main() -> None:

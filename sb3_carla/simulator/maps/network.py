@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sb3_carla.simulator.maps.alignment import Corner, Piece, Point, Pose, course, turn
+from sb3_carla.simulator.maps.signals import write_controllers, write_crosswalk, write_light, write_sign
 
 LANE = 3.5  # width of a driving lane [m]
 SHOULDER = 0.5  # [m]
 SIDEWALK = 2.5  # [m]
+VERGE = 1.5  # shoulder of a road without sidewalks [m]
 CORNER = 9.0  # radius of a turn's inner edge, roughly [m]
+_IN_LINE = math.radians(35)  # roads that meet at less than this go straight on
+_RAMP = 46.0  # distance from the middle of a junction in which a ramp parts from the road, or joins it [m]
+_ALONE = 8.0  # distance at which a road ends that only ramps meet [m]
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,9 @@ class Road:
     corners: tuple[Corner, ...] = ()
     lanes: int = 1  # per direction
     speed_kmh: int = 30
+    one_way: bool = False  # from start to end only
+    ramp: bool = False  # meets the road at its far end at a sharp angle, beside the outermost lane
+    hills: tuple[tuple[float, float], ...] = ()  # (share of the way, height [m]) of tops and dips in between
 
 
 class Arm(NamedTuple):
@@ -40,6 +48,9 @@ class Arm(NamedTuple):
     setback: float  # distance from the junction's centre to the end of the road [m]
     lanes: int
     centre: Point
+    leads_in: bool = True  # whether its traffic may enter the junction
+    leads_out: bool = True  # whether traffic may leave by it
+    ramp: bool = False
 
     @property
     def leaving(self) -> Pose:
@@ -73,6 +84,10 @@ class Town:
     junctions: dict[str, Point]  # centre of each [m]
     roads: Sequence[Road]
     middle_mark: str = "yellow"  # colour of the line between the two directions
+    sidewalks: bool = True  # or a verge
+    lights: frozenset[str] = frozenset()  # junctions with traffic lights
+    signs: dict[tuple[str, str], str] = field(default_factory=dict)  # (junction, other end of the road): stop or yield
+    heights: dict[str, float] = field(default_factory=dict)  # of junctions that do not lie at 0 [m]
     _arms: dict[str, list[Arm]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,16 +98,30 @@ class Town:
     def _meeting_at(self, name: str) -> list[Arm]:
         """The arms of a junction in counter-clockwise order, each shortened until the corners have room."""
         centre = self.junctions[name]
-        ends: list[tuple[float, int, bool, int]] = []
+        ends: list[tuple[float, int, bool, Road]] = []
         for i, road in enumerate(self.roads):
             points = [self.junctions[road.start], *((c.x, c.y) for c in road.corners), self.junctions[road.end]]
             for at_start, here, there in ((True, road.start, points[1]), (False, road.end, points[-2])):
                 if here == name:
-                    ends.append((math.atan2(there[1] - centre[1], there[0] - centre[0]), i, at_start, road.lanes))
+                    ends.append((math.atan2(there[1] - centre[1], there[0] - centre[0]), i, at_start, road))
         arms = []
-        for outward, i, at_start, lanes in sorted(ends):
-            setback = max(_room(other[0] - outward, other[3]) for other in ends if not _in_line(other[0], outward))
-            arms.append(Arm(i, at_start, outward, setback, lanes, centre))
+        for outward, i, at_start, road in sorted(ends, key=lambda end: end[:2]):
+            crossing = [other for other in ends if not _in_line(other[0], outward)]
+            setback = max((_room(other[0] - outward, other[3].lanes) for other in crossing), default=_ALONE)
+            ramp = road.ramp and not crossing
+            arms.append(
+                Arm(
+                    i,
+                    at_start,
+                    outward,
+                    _RAMP if ramp else setback,
+                    road.lanes,
+                    centre,
+                    not (road.one_way and at_start),
+                    not road.one_way or at_start,
+                    ramp,
+                )
+            )
         return arms
 
     def turns(self, name: str) -> list[Turn]:
@@ -102,8 +131,12 @@ class Town:
         for i, source in enumerate(arms):
             for step in range(1, len(arms)):
                 target = arms[(i + step) % len(arms)]
+                if not source.leads_in or not target.leads_out:
+                    continue
                 angle = math.remainder(target.outward - source.outward - math.pi, math.tau)
-                if abs(angle) < math.radians(35):
+                if source.ramp or target.ramp:
+                    pairs = [(source.lanes - 1, target.lanes - 1)] if abs(angle) < _IN_LINE else []
+                elif abs(angle) < _IN_LINE:
                     pairs = [(lane, lane) for lane in range(min(source.lanes, target.lanes))]
                 elif angle < 0:
                     pairs = [(source.lanes - 1, target.lanes - 1)]
@@ -129,8 +162,13 @@ class Town:
             junction = ET.Element("junction", name=name, id=str(junction_id))
             junctions.append(junction)
             for way in self.turns(name):
-                _write_turn(root, junction, next_id, junction_id, way)
+                self._write_turn(root, junction, next_id, way)
                 next_id += 1
+        for name, junction in zip(self.junctions, junctions, strict=True):
+            if name in self.lights:
+                entries = [arm for arm in self._arms[name] if arm.leads_in]
+                ids = [self._signal_id(name, self._arms[name].index(arm)) for arm in entries]
+                write_controllers(root, junction, ids)
         root.extend(junctions)
         ET.indent(root, " ")
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
@@ -139,26 +177,111 @@ class Town:
         first = next(arm for arm in self._arms[road.start] if arm.road == index and arm.at_start)
         last = next(arm for arm in self._arms[road.end] if arm.road == index and not arm.at_start)
         pieces = course(first.leaving[:2], road.corners, last.leaving[:2])
-        element = _road_element(root, index, f"{road.start}-{road.end}", pieces, -1, road.speed_kmh)
+        length = sum(piece.length for piece in pieces)
+        heights = [
+            (0.0, self._height(road.start)),
+            *((share * length, height) for share, height in road.hills),
+            (length, self._height(road.end)),
+        ]
+        element = _road_element(root, index, f"{road.start}-{road.end}", pieces, -1, road.speed_kmh, heights)
         link = element[0]
         ET.SubElement(link, "predecessor", elementType="junction", elementId=str(junction_ids[road.start]))
         ET.SubElement(link, "successor", elementType="junction", elementId=str(junction_ids[road.end]))
         section = _lane_section(element)
-        left = ET.SubElement(section, "left")
-        # OpenDRIVE lists lanes from left to right.
-        for lane in _cross_section(road.lanes, 1)[::-1]:
-            _write_lane(left, *lane)
-        middle = "solid solid" if road.lanes > 1 else "broken"
+        if not road.one_way:
+            left = ET.SubElement(section, "left")
+            # OpenDRIVE lists lanes from left to right.
+            for lane in self._cross_section(road.lanes, 1)[::-1]:
+                _write_lane(left, *lane)
+        middle = "solid" if road.one_way else "solid solid" if road.lanes > 1 else "broken"
         centre = ET.SubElement(ET.SubElement(section, "center"), "lane", id="0", type="none", level="false")
         _write_mark(centre, middle, self.middle_mark)
         right = ET.SubElement(section, "right")
-        for lane in _cross_section(road.lanes, -1):
+        for lane in self._cross_section(road.lanes, -1):
             _write_lane(right, *lane)
+        self._write_signals(element, road, (first, last))
+
+    def _write_signals(self, element: ET.Element, road: Road, ends: tuple[Arm, Arm]) -> None:
+        """What stands at a road's two ends: traffic lights with their crosswalks, and signs."""
+        objects, signals = ET.Element("objects"), ET.Element("signals")
+        length = float(element.get("length", 0))
+        for name, other, arm in ((road.start, road.end, ends[0]), (road.end, road.start, ends[1])):
+            if not arm.leads_in:
+                continue
+            row = self._arms[name].index(arm)
+            side = arm.lanes * LANE + (SHOULDER if self.sidewalks else VERGE) + 0.7
+            post = arm.leaving.reversed().to_the_right(side)
+            lanes = [arm.lane_in(lane) for lane in range(arm.lanes)]
+            if name in self.lights:
+                write_light(signals, self._signal_id(name, row), length, arm.at_start, lanes, post, self._height(name))
+                if self.sidewalks:
+                    reach = arm.lanes * LANE + SHOULDER
+                    write_crosswalk(objects, f"{self._signal_id(name, row)}9", length, arm.at_start, reach)
+            elif (name, other) in self.signs:
+                kind = self.signs[name, other]
+                write_sign(signals, self._signal_id(name, row), kind, length, arm.at_start, lanes, side)
+        element.extend(part for part in (objects, signals) if len(part))
+
+    def _signal_id(self, junction: str, arm: int) -> str:
+        return str(5000 + 10 * list(self.junctions).index(junction) + arm)
+
+    def _height(self, junction: str) -> float:
+        return self.heights.get(junction, 0.0)
+
+    def _cross_section(self, lanes: int, side: int) -> list[tuple[int, str, float, str]]:
+        """The lanes of one side from the middle outwards: (id, type, width, line at the outer edge)."""
+        driving = [(i + 1, "driving", LANE, "broken" if i < lanes - 1 else "solid") for i in range(lanes)]
+        if self.sidewalks:
+            edge = [(lanes + 1, "shoulder", SHOULDER, "curb"), (lanes + 2, "sidewalk", SIDEWALK, "none")]
+        else:
+            edge = [(lanes + 1, "shoulder", VERGE, "none")]
+        return [(side * i, kind, width, mark) for i, kind, width, mark in (*driving, *edge)]
+
+    def _write_turn(self, root: ET.Element, junction: ET.Element, road_id: int, way: Turn) -> None:
+        """A connecting road, whose reference line is the left edge of its only driving lane, and its junction entry."""
+        source, target = way.source, way.target
+        start = source.leaving.reversed().to_the_right(way.source_lane * LANE)
+        end = target.leaving.to_the_right(way.target_lane * LANE)
+        name = junction.get("name", "")
+        height = self._height(name)
+        speed = 30 if self.sidewalks else min(self.roads[arm.road].speed_kmh for arm in (source, target))
+        road = _road_element(
+            root, road_id, f"{name}-{road_id}", turn(start, end), int(junction.get("id", 0)), speed, [(0.0, height)]
+        )
+        for tag, arm, contact in (
+            ("predecessor", source, "start" if source.at_start else "end"),
+            ("successor", target, "start" if target.at_start else "end"),
+        ):
+            ET.SubElement(road[0], tag, elementType="road", elementId=str(arm.road), contactPoint=contact)
+        section = _lane_section(road)
+        centre = ET.SubElement(ET.SubElement(section, "center"), "lane", id="0", type="none", level="false")
+        _write_mark(centre, "none", "white")
+        right = ET.SubElement(section, "right")
+        lanes = self._cross_section(1, -1) if way.kerb else [(-1, "driving", LANE, "none")]
+        for lane_id, kind, width, mark in lanes:
+            # The n-th lane beside the driving lane continues the n-th one beside it on the roads before and behind.
+            outer = -1 - lane_id
+            link = (
+                _further_out(source.lane_in(way.source_lane), outer),
+                _further_out(target.lane_out(way.target_lane), outer),
+            )
+            _write_lane(right, lane_id, kind, width, mark, link)
+        connection = ET.SubElement(
+            junction,
+            "connection",
+            id=str(len(junction)),
+            incomingRoad=str(source.road),
+            connectingRoad=str(road_id),
+            contactPoint="start",
+        )
+        for lane_id, *_ in lanes:
+            incoming = _further_out(source.lane_in(way.source_lane), -1 - lane_id)
+            ET.SubElement(connection, "laneLink", {"from": str(incoming), "to": str(lane_id)})
 
 
 def _in_line(heading: float, other: float) -> bool:
     """Whether two headings away from a junction are (nearly) the same or opposite."""
-    return abs(math.sin(heading - other)) < math.sin(math.radians(35))
+    return abs(math.sin(heading - other)) < math.sin(_IN_LINE)
 
 
 def _room(angle: float, lanes: int) -> float:
@@ -167,22 +290,21 @@ def _room(angle: float, lanes: int) -> float:
     return lanes * LANE / abs(math.sin(angle)) + CORNER * max(1.0, sharpness)
 
 
-def _cross_section(lanes: int, side: int) -> list[tuple[int, str, float, str]]:
-    """The lanes of one side from the middle outwards: (id, type, width, line at the outer edge)."""
-    driving = [(i + 1, "driving", LANE, "broken" if i < lanes - 1 else "solid") for i in range(lanes)]
-    edge = [(lanes + 1, "shoulder", SHOULDER, "curb"), (lanes + 2, "sidewalk", SIDEWALK, "none")]
-    return [(side * i, kind, width, mark) for i, kind, width, mark in (*driving, *edge)]
-
-
 def _number(value: float) -> str:
     """A number as text, rounded far below what matters so that every machine writes the same."""
     return f"{round(value, 7) + 0.0:.7f}"
 
 
 def _road_element(
-    root: ET.Element, road_id: int, name: str, pieces: Sequence[Piece], junction: int, speed_kmh: int
+    root: ET.Element,
+    road_id: int,
+    name: str,
+    pieces: Sequence[Piece],
+    junction: int,
+    speed_kmh: int,
+    heights: Sequence[Point],
 ) -> ET.Element:
-    """A road with its course; its ``link`` child comes first and is still empty."""
+    """A road with its course and the heights (s, z) that it passes level; its ``link`` child is still empty."""
     length = sum(round(piece.length, 7) for piece in pieces)
     road = ET.SubElement(root, "road", name=name, length=_number(length), id=str(road_id), junction=str(junction))
     ET.SubElement(road, "link")
@@ -208,9 +330,18 @@ def _road_element(
             ET.SubElement(geometry, "arc", curvature=_number(piece.curvature))
         else:
             ET.SubElement(geometry, "line")
-    elevation = ET.SubElement(road, "elevationProfile")
-    ET.SubElement(elevation, "elevation", s="0.0", a="0.0", b="0.0", c="0.0", d="0.0")
+    _write_heights(ET.SubElement(road, "elevationProfile"), heights)
     return road
+
+
+def _write_heights(profile: ET.Element, heights: Sequence[Point]) -> None:
+    """Cubic pieces from one height to the next, level at each of them; a single height is a level road."""
+    ends = heights[1:] or [(math.inf, heights[0][1])]
+    for (s, height), (end, next_height) in zip(heights, ends, strict=False):
+        rise, run = next_height - height, end - s
+        numbers = (s, height, 0.0, 3 * rise / run**2, -2 * rise / run**3)
+        written = {name: f"{number:.9g}" if number else "0.0" for name, number in zip("sabcd", numbers, strict=True)}
+        ET.SubElement(profile, "elevation", written)
 
 
 def _lane_section(road: ET.Element) -> ET.Element:
@@ -234,44 +365,6 @@ def _write_mark(lane: ET.Element, kind: str, colour: str, change: bool = False) 
     """The line at a lane's outer edge; ``change`` says that one may cross it to the neighbouring lane."""
     attributes = {"sOffset": "0.0", "type": kind, "weight": "standard", "color": colour, "width": "0.15"}
     ET.SubElement(lane, "roadMark", attributes, laneChange="both" if change else "none")
-
-
-def _write_turn(root: ET.Element, junction: ET.Element, road_id: int, junction_id: int, way: Turn) -> None:
-    """A connecting road, whose reference line is the left edge of its only driving lane, and its junction entry."""
-    source, target = way.source, way.target
-    start = source.leaving.reversed().to_the_right(way.source_lane * LANE)
-    end = target.leaving.to_the_right(way.target_lane * LANE)
-    name = f"{junction.get('name')}-{road_id}"
-    road = _road_element(root, road_id, name, turn(start, end), junction_id, 30)
-    for tag, arm, contact in (
-        ("predecessor", source, "start" if source.at_start else "end"),
-        ("successor", target, "start" if target.at_start else "end"),
-    ):
-        ET.SubElement(road[0], tag, elementType="road", elementId=str(arm.road), contactPoint=contact)
-    section = _lane_section(road)
-    centre = ET.SubElement(ET.SubElement(section, "center"), "lane", id="0", type="none", level="false")
-    _write_mark(centre, "none", "white")
-    right = ET.SubElement(section, "right")
-    lanes = _cross_section(1, -1) if way.kerb else [(-1, "driving", LANE, "none")]
-    for lane_id, kind, width, mark in lanes:
-        # The n-th lane beside the driving lane continues the n-th one beside it on the roads before and behind.
-        outer = -1 - lane_id
-        link = (
-            _further_out(source.lane_in(way.source_lane), outer),
-            _further_out(target.lane_out(way.target_lane), outer),
-        )
-        _write_lane(right, lane_id, kind, width, mark, link)
-    connection = ET.SubElement(
-        junction,
-        "connection",
-        id=str(len(junction)),
-        incomingRoad=str(source.road),
-        connectingRoad=str(road_id),
-        contactPoint="start",
-    )
-    for lane_id, *_ in lanes:
-        incoming = _further_out(source.lane_in(way.source_lane), -1 - lane_id)
-        ET.SubElement(connection, "laneLink", {"from": str(incoming), "to": str(lane_id)})
 
 
 def _further_out(lane_id: int, steps: int) -> int:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sb3_carla.simulator.actors import Actor, SolidActor
+from sb3_carla.simulator.attachment import Attachment
 from sb3_carla.simulator.geometry import Transform
 from sb3_carla.simulator.methods.table import Refused, method
 from sb3_carla.simulator.road_users import Vehicle, Walker
@@ -56,27 +57,37 @@ def spawn_actor(service: Service, client: Client, description: ActorDescription,
     return spawn(service, description, pose, 0).record()
 
 
-@method("spawn_actor_with_parent", read_description, read_transform, read_int, read_anything, read_anything)
+def _read_attachment(value: Any) -> Attachment:
+    return Attachment(read_int(value))
+
+
+@method("spawn_actor_with_parent", read_description, read_transform, read_int, _read_attachment, read_anything)
 def spawn_actor_with_parent(
     service: Service,
     client: Client,
     description: ActorDescription,
     pose: Transform,
     parent: int,
-    kind: Any,
+    attachment: Attachment,
     socket: Any,
 ) -> tuple[Any, ...]:
-    """Make an actor mounted on another; all kinds of attachment are rigid here."""
-    return spawn(service, description, pose, parent).record()
+    """Make an actor mounted on another; the sockets of the parent's model are not known here."""
+    return spawn(service, description, pose, parent, attachment).record()
 
 
-def spawn(service: Service, description: ActorDescription, pose: Transform, parent: int) -> Actor:
+def spawn(
+    service: Service,
+    description: ActorDescription,
+    pose: Transform,
+    parent: int,
+    attachment: Attachment = Attachment.RIGID,
+) -> Actor:
     """Make an actor.
 
     :raises Refused: with the reason that the client is to see
     """
     try:
-        return service.world.spawn(description, pose, parent)
+        return service.world.spawn(description, pose, parent, attachment)
     except SpawnError as error:
         raise Refused(str(error)) from None
 
@@ -94,7 +105,7 @@ def set_actor_transform(service: Service, client: Client, actor_id: int, pose: T
     """Teleport; for a mounted actor the pose is relative to its parent."""
     actor = find(service, actor_id)
     if actor.parent is not None:
-        actor.attach(actor.parent, pose)
+        actor.attach(actor.parent, pose, actor.attachment)
     else:
         actor.place(pose)
 

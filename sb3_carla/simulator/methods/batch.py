@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sb3_carla.simulator.methods.actors import spawn
 from sb3_carla.simulator.methods.table import METHODS, Refused, method
+from sb3_carla.simulator.methods.vehicles import walker
 from sb3_carla.simulator.wire.values import (
-    WalkerControl,
     read_anything,
     read_description,
+    read_float,
     read_int,
     read_list,
     read_optional,
@@ -101,10 +102,11 @@ def _destroy(service: Service, client: Client, body: list[Any]) -> int:
 
 def _walker_state(service: Service, client: Client, body: list[Any]) -> int:
     """Pose and speed of a walker that the client's navigation moves."""
-    actor_id, pose, _speed = body
-    METHODS["set_actor_transform"].handler(service, client, read_int(actor_id), read_transform(pose))
-    METHODS["apply_control_to_walker"].handler(service, client, actor_id, WalkerControl())
-    return int(actor_id)
+    actor_id, pose, speed = body
+    one, target = walker(service, read_int(actor_id)), read_transform(pose)
+    ground = service.world.town.roads.height(target.x, target.y, target.z)
+    one.lead(target._replace(z=ground), read_float(speed))
+    return one.id
 
 
 def _lights(service: Service, client: Client, body: list[Any]) -> int:

@@ -66,7 +66,7 @@ def set_episode_settings(service: Service, client: Client, settings: EpisodeSett
 def get_map_info(service: Service, client: Client) -> tuple[Any, ...]:
     """Name and spawn points."""
     town = service.world.town
-    return f"Carla/Maps/{town.name}", [wire_transform(point) for point in town.roads.spawn_points]
+    return f"Carla/Maps/{town.name}", [wire_transform(point) for point in town.spawn_points]
 
 
 @method("get_map_data")
@@ -77,14 +77,22 @@ def get_map_data(service: Service, client: Client) -> str:
 
 @method("get_required_files", read_str)
 def get_required_files(service: Service, client: Client, folder: str) -> list[str]:
-    """Files that the client should cache: none."""
-    return []
+    """Files that the client should keep: the mesh on which it moves walkers. It builds what it needs else itself."""
+    town = service.world.town
+    return [town.navigation_file] if folder == "Nav" and town.navigation else []
 
 
 @method("request_file", read_str)
 def request_file(service: Service, client: Client, name: str) -> bytes:
-    """The content of a file: there are none."""
-    return b""
+    """The content of a file; empty when there is none of that name."""
+    town = service.world.town
+    return town.navigation if name == town.navigation_file else b""
+
+
+@method("get_navigation_mesh")
+def get_navigation_mesh(service: Service, client: Client) -> bytes:
+    """The mesh on which the client moves walkers."""
+    return service.world.town.navigation
 
 
 @method("get_available_maps")

@@ -31,10 +31,9 @@ def _ignored(name: str, arguments: int) -> None:
         return None
 
 
-# No street lights, no level assets, no navigation mesh.
+# No street lights, no level assets.
 _constant("query_lights_state", 1, [])
 _constant("get_names_of_all_objects", 0, [])
-_constant("get_navigation_mesh", 0, b"")
 
 for _name, _arguments in (
     ("update_lights_state", 2),

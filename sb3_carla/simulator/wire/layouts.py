@@ -62,14 +62,21 @@ SENSOR_HEADER: Final = struct.Struct("<QQd6f")
 EPISODE_HEADER: Final = struct.Struct("<Qdf3iI")
 # Width, height [pixels], horizontal field of view [deg].
 IMAGE_HEAD: Final = struct.Struct("<IIf")
+# Horizontal angle [rad], channels; behind it a 32 bit number of points for each channel.
+LIDAR_HEAD: Final = struct.Struct("<fI")
 
 _COMMON = "<IB15f"  # id, state, pose, velocity [m/s], angular velocity [deg/s], acceleration [m/s2]
 # Throttle, steer, brake, hand brake, reverse, manual, gear, limit [km/h], light state, has light, light id, failure.
 VEHICLE_RECORD: Final = struct.Struct(_COMMON + "3f3BifBBIB24x")
 # Direction, speed [m/s], jump.
 WALKER_RECORD: Final = struct.Struct(_COMMON + "4fB37x")
+# OpenDRIVE id, green, yellow, red, elapsed [s], pole index, frozen, state.
+TRAFFIC_LIGHT_RECORD: Final = struct.Struct(_COMMON + "32s4fIBB")
+# OpenDRIVE id.
+TRAFFIC_SIGN_RECORD: Final = struct.Struct(_COMMON + "32s22x")
 PLAIN_RECORD: Final = struct.Struct(_COMMON + "54x")
 RECORD_SIZE: Final = 119
+LIGHT_ELAPSED: Final = struct.calcsize(_COMMON + "32s3f")  # place of the elapsed time in a traffic light's record
 
 _POSE = [("location", "<f4", 3), ("rotation", "<f4", 3)]
 SENSOR_HEADER_DTYPE: Final = np.dtype([("type", "<u8"), ("frame", "<u8"), ("timestamp", "<f8"), *_POSE])
@@ -117,3 +124,10 @@ TRAFFIC_LIGHT_UNION_DTYPE: Final = np.dtype(
         ("state", "u1"),
     ]
 )
+# What lidars, radars and event cameras measure; points are in the sensor's axes [m].
+LIDAR_POINT_DTYPE: Final = np.dtype([("point", "<f4", 3), ("intensity", "<f4")])
+SEMANTIC_LIDAR_POINT_DTYPE: Final = np.dtype([("point", "<f4", 3), ("cosine", "<f4"), ("id", "<u4"), ("tag", "<u4")])
+RADAR_DETECTION_DTYPE: Final = np.dtype(
+    [("velocity", "<f4"), ("azimuth", "<f4"), ("altitude", "<f4"), ("depth", "<f4")]  # [m/s], [rad], [rad], [m]
+)
+DVS_EVENT_DTYPE: Final = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("polarity", "u1")])  # t [ns]
