@@ -41,7 +41,7 @@ def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         name = name.lower().partition(":")[0]
         if argument.startswith(_MAPS):  # a map to start with, as Unreal takes it
             own += ["--town", argument.rsplit("/", 1)[-1]]
-        elif not argument.startswith("-") or argument.startswith("--") and name not in _WITHOUT_MEANING:
+        elif not argument.startswith("-") or (argument.startswith("--") and name not in _WITHOUT_MEANING):
             own.append(argument)
         elif name in _OURS and value:
             # CARLA's streaming port 0 means the next one.

@@ -21,7 +21,9 @@ _HEADER: Final = struct.Struct("<5iI9i3f3f3ff")
 _POLYGON: Final = np.dtype(
     [("link", "<u4"), ("vertices", "<u2", 6), ("beside", "<u2", 6), ("flags", "<u2"), ("count", "u1"), ("area", "u1")]
 )
-_DETAIL: Final = np.dtype([("vertex", "<u4"), ("triangle", "<u4"), ("vertices", "u1"), ("triangles", "u1"), ("_", "<u2")])
+_DETAIL: Final = np.dtype(
+    [("vertex", "<u4"), ("triangle", "<u4"), ("vertices", "u1"), ("triangles", "u1"), ("_", "<u2")]
+)
 _LINK: Final = 12  # bytes of a link; Detour fills them in
 _NODE: Final = np.dtype([("low", "<u2", 3), ("high", "<u2", 3), ("index", "<i4")])
 _SET_MAGIC, _SET_VERSION = int.from_bytes(b"MSET"), 1
@@ -109,7 +111,7 @@ def _polygons(rings: list[tuple[int, ...]], polygons: Sequence[Polygon]) -> tupl
 def _details(rings: list[tuple[int, ...]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Fans of triangles, by which Detour finds heights; the last number says which edges lie on the outside."""
     details = np.zeros(len(rings), _DETAIL)
-    triangles = []
+    triangles: list[tuple[int, int, int, int]] = []
     for row, ring in enumerate(rings):
         details[row]["triangle"], details[row]["triangles"] = len(triangles), len(ring) - 2
         for corner in range(2, len(ring)):

@@ -31,13 +31,32 @@ class RoadRaster:
         self._x, self._y = self.bounds[0] - _MARGIN, self.bounds[1] - _MARGIN
         columns, rows = np.ceil((high - low + 2 * _MARGIN) / _CELL).astype(int) + 1
         self._shape = (int(rows), int(columns))
-        self._level = float(np.median(edges[:, 2]))
-        self._flat = bool(np.abs(edges[:, 2] - self._level).max() < 0.01)
+        self.level = float(np.median(edges[:, 2]))
+        self._flat = bool(np.abs(edges[:, 2] - self.level).max() < 0.01)
         if not self._flat:
             self._lower, self._upper = self._storeys(edges)
         driving = [lane for lane in lanes if lane.kind == "driving"]
         limits = np.concatenate([_limits(lane, speeds.get(lane.road, ())) for lane in driving])
         self._limits, _ = self._spread(np.concatenate([lane.centre[:, :2] for lane in driving]), limits)
+
+    def grid(self) -> tuple[float, float, float, Grid] | None:
+        """The heights of the lower storey, or None where everything is at height :attr:`level`.
+
+        :return: x and y of the first node, the step between nodes [m], heights (rows, columns): x grows with the column
+        """
+        return None if self._flat else (self._x, self._y, _CELL, self._lower)
+
+    def storeys(self) -> tuple[Grid, ...]:
+        """The heights on :meth:`grid`, of the lower storey and, where roads pass over each other, of the upper one."""
+        return () if self._flat else (self._lower,) if self._upper is self._lower else (self._lower, self._upper)
+
+    def overpass(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Which of some points (n, 3) of roads lie on a road that passes over another one."""
+        if self._flat or self._upper is self._lower:
+            return np.zeros(len(points), bool)
+        column, row = self._cells(points[:, :2])
+        lower, upper = self._lower[row, column], self._upper[row, column]
+        return np.asarray((upper > lower + _STOREY / 2) & (points[:, 2] > (lower + upper) / 2))
 
     def _storeys(self, points: Floats) -> tuple[Grid, Grid]:
         """The heights of the lowest road at each place, and of the highest where another one passes over it."""
@@ -89,7 +108,7 @@ class RoadRaster:
     def height(self, x: float, y: float, z: float | None) -> float:
         """The height [m] of the lowest road nearby, or of the one nearest to height ``z``."""
         if self._flat:
-            return self._level
+            return self.level
         lower = self._height(self._lower, x, y)
         if z is None or self._upper is self._lower:
             return lower

@@ -1,18 +1,14 @@
 """The loop that casts rays, compiled to machine code: boxes found through a grid seen from above, and the ground.
 
-Boxes that stand still are in the grid once and for all; those that move are linked into its cells for one call. The
-compiled code is kept on disk, so only the first start on a machine compiles.
+Boxes that stand still are in the grid once and for all; those that move are linked into its cells for one call.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
-
-F = TypeVar("F", bound=Callable[..., Any])
+from sb3_carla.simulator.compiled import inner, kernel
 
 NOTHING = -1  # targets: what a ray met, a box's row from 0 on
 GROUND = -2
@@ -21,14 +17,7 @@ _REFINEMENTS = 5  # of the point where a ray goes through the ground
 MOST_CELLS = 64  # a moving box over more cells than this is tried with every ray
 
 
-def _compiled(signature: str) -> Callable[[F], F]:
-    """Compile a function for these types of arguments when it is defined, unless that is on disk already."""
-    compiler: Any = numba.njit(signature, cache=True, nogil=True, error_model="numpy")
-    compile: Callable[[F], F] = compiler
-    return compile
-
-
-@_compiled("f8(f4[:,:,::1], i8, f8, f8)")
+@inner
 def _bilinear(grid: Any, storey: int, column: float, row: float) -> float:
     """The height between four nodes; beyond the edge it goes on as it is there."""
     _, rows, columns = grid.shape
@@ -41,7 +30,7 @@ def _bilinear(grid: Any, storey: int, column: float, row: float) -> float:
     return float(near * (1.0 - v) + far * v)
 
 
-@_compiled("f8(f8, f8, f8, f8, f8, f8, f8, f8, f4[:,:,::1], f4[:,:,::1], i8, f8, f8, f8)")
+@inner
 def _meet_surface(
     x: float,
     y: float,
@@ -88,7 +77,7 @@ def _meet_surface(
     return reach
 
 
-@_compiled("UniTuple(f8, 2)(f8, f8, f8, f8[:,::1], i8, f8)")
+@inner
 def _meet_box(dx: float, dy: float, dz: float, boxes: Any, row: int, reach: float) -> tuple[float, float]:
     """The distance at which a ray enters a box, ``reach`` if it does not before, and the cosine on the face."""
     near, far, facing = 0.0, reach, 0.0
@@ -112,7 +101,7 @@ def _meet_box(dx: float, dy: float, dz: float, boxes: Any, row: int, reach: floa
     return near, facing
 
 
-@_compiled(
+@kernel(
     "void(f8[::1], f8[:,::1], f8, f8[:,::1], b1[::1], i8, f8[:,::1], i4[::1], i4[::1],"
     " f8, f8, f8, i8, i8, f8, b1, f8, f4[:,:,::1], f4[:,:,::1], f8, f8, f8, f8, f8[::1], i8[::1], f8[::1],"
     " i4[::1], i4[:,::1], i4[::1])"

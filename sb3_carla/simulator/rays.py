@@ -23,9 +23,6 @@ Rows = npt.NDArray[np.int64]
 _CELL: Final = 8.0  # of the grid that holds the boxes [m]
 _MARGIN: Final = 60.0  # of the grid around the roads and the scenery [m]
 _MOST_CELLS: Final = 250_000  # a vast town has larger cells
-_NODE: Final = 2.0  # between the heights of a hilly map [m]
-_MOST_NODES: Final = 150_000  # of that raster
-_SKY: Final = 1e6  # who asks for the ground from up here gets the highest road [m]
 _LABEL_PIXEL: Final = 0.25  # of the raster of ground labels [m]
 _MOST_PIXELS: Final = 16_000_000  # of that raster
 _HELD: Final = 0.02  # a box, enlarged by this, that holds the sensor is not seen by it [m]
@@ -51,10 +48,9 @@ class RayScene:
 
     :param roads: the map
     :param scenery: static bodies (dtype :data:`sb3_carla.simulator.geometry.BODY`)
-    :param flat: whether the ground is one plane
     """
 
-    def __init__(self, roads: RoadMap, scenery: npt.NDArray[Any], flat: bool) -> None:
+    def __init__(self, roads: RoadMap, scenery: npt.NDArray[Any]) -> None:
         self._scenery = scenery
         self.still = len(scenery)  # rows of the bodies that never move
         size = self.still + _SPARE
@@ -62,7 +58,7 @@ class RayScene:
         self._centres = np.zeros((size, 3))
         self._enter(0, scenery)
         self._lay_grid(roads)
-        self._flat = flat
+        self._flat = roads.raster.grid() is None
         self._level = roads.height(*roads.bounds[:2])
         self._measure_ground(roads)
         self._paint_labels(roads)
@@ -154,17 +150,13 @@ class RayScene:
         self._items = np.array([row for cell in cells for row in cell], np.int32)
 
     def _measure_ground(self, roads: RoadMap) -> None:
-        """Sample the heights of a hilly map; where roads pass over each other there are two."""
-        x_min, y_min, x_max, y_max = roads.bounds
-        self._ground_left, self._ground_top, self._ground_cell = x_min - _MARGIN, y_min - _MARGIN, _NODE
+        """Take the heights of a hilly map; where roads pass over each other there are two."""
         heights = np.full((1, 2, 2), self._level, np.float32)
-        if not self._flat:
-            width, height = x_max - x_min + 2 * _MARGIN, y_max - y_min + 2 * _MARGIN
-            self._ground_cell = max(_NODE, math.sqrt(width * height / _MOST_NODES))
-            x = (self._ground_left + self._ground_cell * np.arange(int(width / self._ground_cell) + 2)).tolist()
-            y = (self._ground_top + self._ground_cell * np.arange(int(height / self._ground_cell) + 2)).tolist()
-            storeys = [[[roads.height(one, other, near) for one in x] for other in y] for near in (None, _SKY)]
-            heights = np.array(storeys[: 1 if storeys[0] == storeys[1] else 2], np.float32)
+        self._ground_left, self._ground_top, self._ground_cell = 0.0, 0.0, 1.0
+        grid = roads.raster.grid()
+        if grid is not None:
+            self._ground_left, self._ground_top, self._ground_cell, _ = grid
+            heights = np.array(roads.raster.storeys())
         self._heights = heights
         self._slopes = np.ascontiguousarray([_steepest(storey, self._ground_cell) for storey in heights])
         self._ground_ceiling = float(heights.max()) + 1.0
@@ -204,9 +196,3 @@ def _steepest(heights: npt.NDArray[np.float32], node: float) -> npt.NDArray[np.f
     padded = np.pad(rise, ((0, rows * COARSE - rise.shape[0]), (0, columns * COARSE - rise.shape[1])))
     most = padded.reshape(rows, COARSE, columns, COARSE).max(axis=(1, 3))
     return np.asarray(cv2.dilate(most, np.ones((3, 3), np.uint8)), np.float32)
-
-
-def compile_kernels() -> None:
-    """Have the machine code ready: importing this module loads it from disk, or compiles it the first time."""
-    if not getattr(cast, "signatures", None):
-        raise RuntimeError("The ray kernel is not compiled. Check that numba is not switched off (NUMBA_DISABLE_JIT).")

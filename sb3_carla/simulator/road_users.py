@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from sb3_carla.simulator.actors import SolidActor, mounted
 from sb3_carla.simulator.blueprints import Blueprint
@@ -15,6 +15,9 @@ from sb3_carla.simulator.vehicle import Ground, VehicleMotion
 from sb3_carla.simulator.wire.layouts import ACTIVE, VEHICLE_RECORD, WALKER_RECORD
 from sb3_carla.simulator.wire.values import Vector, VehicleControl, WalkerControl
 
+if TYPE_CHECKING:
+    from sb3_carla.simulator.traffic_lights import TrafficLight
+
 _ZERO: Final[Vector] = (0.0, 0.0, 0.0)
 _GREEN: Final = 2  # the light state of a vehicle that no traffic light concerns
 _LIMIT_EVERY: Final = 2.0  # the speed limit is looked up again after so many metres
@@ -25,14 +28,6 @@ _KNOCK_DECAY: Final = 6.0  # how fast a walker that was hit slows down [m/s2]
 # CARLA's semantic labels, by the base type of a vehicle.
 _VEHICLE_TAGS: Final = {"car": 14, "van": 14, "truck": 15, "bus": 16, "motorcycle": 18, "bicycle": 19}
 _WALKER_TAG: Final = 12
-
-
-class Light(Protocol):
-    """The traffic light that a vehicle stands before."""
-
-    id: int
-    state: int
-    changed: bool
 
 
 class Vehicle(SolidActor):
@@ -48,7 +43,7 @@ class Vehicle(SolidActor):
         self.colour = _read_colour(attributes.get("color", model.colours[0]))
         self._shape(model.length, model.width, model.height)
         self.lights = 0
-        self.light: Light | None = None  # before which it stands
+        self.light: TrafficLight | None = None  # before which it stands
         self.speed_limit_kmh = 0.0
         self._limit_at: Point | None = None
         self._acceleration: Vector = _ZERO

@@ -121,6 +121,11 @@ class RoadMap:
         return self._map
 
     @property
+    def raster(self) -> RoadRaster:
+        """Heights and speed limits by place."""
+        return self._raster
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """The smallest and largest x and y [m] that any lane reaches: (x_min, y_min, x_max, y_max)."""
         return self._raster.bounds

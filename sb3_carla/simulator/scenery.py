@@ -1,7 +1,7 @@
 """Scenery: houses, trees and lamp posts along the roads of any map, always the same for the same map.
 
-Houses line the sidewalks, roads without sidewalks get mostly trees, fast ones guard rails. Nothing stands closer than a metre to any lane,
-shoulder or sidewalk, and nothing stands in anything else.
+Houses line the sidewalks, roads without sidewalks get mostly trees, fast ones guard rails. Nothing stands closer than a
+metre to any lane, shoulder or sidewalk, and nothing stands in anything else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FINEST = 0.5  # metres per pixel of the plan of what is taken
 _MOST_PIXELS = 50_000_000  # of that plan; a vast map is planned more coarsely
 _MARGIN = 40.0  # of the plan around the lanes [m]
 _LAMP_EVERY = 32.0  # [m]
-_FAST_KMH = 70.0  # from which a road without sidewalks has guard rails
+_FAST_KMH = 70.0  # from which a road of several lanes and without sidewalks has guard rails
 _RAIL = 6.0  # length of one piece [m]
 _BODIES_PER_METRE = 0.16  # of roadside, about
 
@@ -64,12 +64,14 @@ def place_scenery(roads: RoadMap, keep_clear: Iterable[tuple[float, float]] = ()
     builder = _Builder(roads, random)
     for x, y in keep_clear:
         builder.keep_clear(x, y)
+    wide_roads = {(lane.road, lane.id > 0) for lane in roads.lanes if lane.kind == "driving" and abs(lane.id) > 1}
     walls = random.permutation(len(_WALLS))[:6]  # each town has its own colours
     for lane in edges:
         for place in _along(lane, _LAMP_EVERY * spread, 12.0):
             if lane.kind == "sidewalk":
                 builder.lamp(place)
-        if lane.kind != "sidewalk" and roads.speed_limit_kmh(*lane.centre[len(lane.centre) // 2, :2]) >= _FAST_KMH:
+        wide = (lane.road, lane.id > 0) in wide_roads
+        if wide and lane.kind != "sidewalk" and roads.speed_limit_kmh(*lane.centre[len(lane.s) // 2, :2]) >= _FAST_KMH:
             for place in _along(lane, _RAIL, 0.5 * _RAIL):
                 builder.guard_rail(place)
     for lane in edges:
@@ -126,7 +128,7 @@ class _Builder:
             self._add(_POLE, _STEEL, x, y, 0.0, (0.08, 0.08, 3.2), place.yaw)
 
     def guard_rail(self, place: _Place) -> None:
-        x, y = place.x + 2.2 * place.away[0], place.y + 2.2 * place.away[1]
+        x, y = place.x + 3.0 * place.away[0], place.y + 3.0 * place.away[1]
         if self._take(_rectangle(x, y, 0.4 * _RAIL, 0.05, place.yaw)):
             self._add(_GUARD_RAIL, _ZINC, x, y, 0.0, (0.5 * _RAIL, 0.08, 0.4), place.yaw)
 

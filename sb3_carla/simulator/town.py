@@ -71,14 +71,17 @@ class Town:
     @cached_property
     def spawn_points(self) -> list[Transform]:
         """The map's spawn points; those just before a traffic light come last, for a car there may have to wait."""
-        free, waiting = [], []
+        free: list[Transform] = []
+        waiting: list[Transform] = []
         for point in self.roads.spawn_points:
             (waiting if self._faces_light(point) else free).append(point)
         return free + waiting
 
     def _faces_light(self, point: Transform) -> bool:
         yaw = math.radians(point.yaw)
-        longer = (lane._replace(length=lane.length + _START_CLEAR) for light in self.signals.lights for lane in light.lanes)
+        longer = (
+            lane._replace(length=lane.length + _START_CLEAR) for light in self.signals.lights for lane in light.lanes
+        )
         return any(lane.holds(point.x, point.y, math.cos(yaw), math.sin(yaw)) for lane in longer)
 
     @cached_property
@@ -89,7 +92,7 @@ class Town:
     @cached_property
     def rays(self) -> RayScene:
         """What lidars and radars meet; made when the first of them needs it."""
-        return RayScene(self.roads, self.bodies, self.flat)
+        return RayScene(self.roads, self.bodies)
 
     @cached_property
     def navigation(self) -> bytes:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from sb3_carla.simulator.actors import Actor
 from sb3_carla.simulator.blueprints import Attribute, AttributeType, Blueprint
-from sb3_carla.simulator.roadside import lamp_places
 from sb3_carla.simulator.geometry import BODY
 from sb3_carla.simulator.road_users import Vehicle
+from sb3_carla.simulator.roadside import lamp_places
 from sb3_carla.simulator.signals import Post, Signals, StopLane
 from sb3_carla.simulator.wire.layouts import ACTIVE, TRAFFIC_LIGHT_RECORD, TRAFFIC_SIGN_RECORD
 

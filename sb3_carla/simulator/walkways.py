@@ -119,7 +119,8 @@ def _stations(lanes: list[Lane], road: bool) -> tuple[Floats, list[bool]]:
 def _turned(lane: Lane) -> Floats:
     """How far [rad] a lane has turned and tilted since its first sample, whichever way."""
     change = np.abs((np.diff(lane.heading, axis=0) + 180.0) % 360.0 - 180.0).sum(axis=1)
-    return np.radians(np.concatenate([[0.0], np.cumsum(change)]))
+    turned: Floats = np.radians(np.concatenate([[0.0], np.cumsum(change)]))
+    return turned
 
 
 def _at(line: Floats, stations: Floats) -> Floats:
@@ -173,7 +174,5 @@ class _Mesh:
                 break
         rings = [tuple(dict.fromkeys(same.get(one, one) for one in polygon.vertices)) for polygon in self.polygons]
         self.polygons = [
-            polygon._replace(vertices=ring)
-            for polygon, ring in zip(self.polygons, rings, strict=True)
-            if len(ring) > 2
+            polygon._replace(vertices=ring) for polygon, ring in zip(self.polygons, rings, strict=True) if len(ring) > 2
         ]

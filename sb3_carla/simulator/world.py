@@ -275,9 +275,9 @@ class World:
                 actor.changed = False
             offset += RECORD_SIZE
         if self.signals.lights:
-            np.ndarray(len(self.signals.lights), "<f4", snapshot, _HEAD + RECORD_SIZE + LIGHT_ELAPSED, RECORD_SIZE)[:] = [
-                light.group.elapsed for light in self.signals.lights
-            ]
+            np.ndarray(len(self.signals.lights), "<f4", snapshot, _HEAD + RECORD_SIZE + LIGHT_ELAPSED, RECORD_SIZE)[
+                :
+            ] = [light.group.elapsed for light in self.signals.lights]
         write_head(snapshot, offset - HEADED, SensorType.WORLD, self.frame, self.elapsed, _ORIGIN)
         flags = SnapshotFlag.MAP_CHANGE if self._map_changed else 0
         self._map_changed = False

@@ -170,7 +170,7 @@ def test_sky_and_ground_part_at_the_same_row_in_colour_and_labels(bare: Scene, a
 def test_the_own_car_is_not_in_the_way_but_seen_from_behind(bare: Scene, avenue: Transform) -> None:
     camera, car = Camera(bare, 84, 84), body(avenue)
     assert CAR not in labels(camera, avenue.compose(Transform(2.0, 0.0, 1.5)), car)
-    assert (labels(camera, avenue.compose(Transform(-7.0, 0.0, 3.0, -10.0)), car) == CAR).sum() > 200
+    assert (labels(camera, avenue.compose(Transform(-7.0, 0.0, 3.0, -10.0)), car) == CAR).sum() > 150
 
 
 def test_nearer_cars_hide_farther_ones(bare: Scene, avenue: Transform) -> None:

@@ -37,7 +37,7 @@ def road():
 @pytest.fixture(scope="module")
 def hill():
     rising = f'<elevation s="0" a="0" b="{SLOPE}" c="0" d="0"/>'
-    return RayScene(RoadMap("hill", opendrive(straight(400.0, elevation=rising)), tried=True), NONE, flat=False)
+    return RayScene(RoadMap("hill", opendrive(straight(400.0, elevation=rising)), tried=True), NONE)
 
 
 def nearest(origin, directions, reach, bodies):
@@ -68,7 +68,7 @@ def test_rays_find_the_box_that_trying_all_boxes_finds(road, seed, origin, reach
     bodies["extent"] = random.uniform(0.1, 12.0, (80, 3))
     bodies["rotation"] = random.uniform(-180, 180, (80, 3))
     directions = rays(*random.normal(size=(60, 3)))
-    hits = RayScene(road, bodies[:50], flat=True).cast(origin, directions, reach, bodies[50:])
+    hits = RayScene(road, bodies[:50]).cast(origin, directions, reach, bodies[50:])
     distance, which = nearest(origin, directions, reach, bodies)
     ground = hits.target == GROUND
     assert hits.target[~ground].tolist() == which[~ground].tolist()
@@ -82,13 +82,13 @@ def test_many_rotations_at_once_are_those_one_by_one():
 
 
 def test_a_ray_that_meets_nothing_ends_at_its_reach(road):
-    hits = RayScene(road, NONE, flat=True).cast((0.0, 0.0, 2.0), rays((1, 0, 0), (0, 0, 1)), 30.0, NONE)
+    hits = RayScene(road, NONE).cast((0.0, 0.0, 2.0), rays((1, 0, 0), (0, 0, 1)), 30.0, NONE)
     assert hits.target.tolist() == [NOTHING, NOTHING]
     assert hits.distance.tolist() == [30.0, 30.0]
 
 
 def test_flat_ground_is_met_where_the_ray_comes_down_to_it(road):
-    hits = RayScene(road, NONE, flat=True).cast((3.0, 0.0, 2.0), rays((0, 0, -1), (math.sqrt(3), 0, -1)), 30.0, NONE)
+    hits = RayScene(road, NONE).cast((3.0, 0.0, 2.0), rays((0, 0, -1), (math.sqrt(3), 0, -1)), 30.0, NONE)
     assert hits.distance == pytest.approx([2.0, 4.0])
     assert hits.cosine == pytest.approx([1.0, 0.5])
 
@@ -110,26 +110,26 @@ def test_a_slope_is_met_where_the_ray_comes_down_to_it(hill, x, up, down):
 def test_the_upper_of_two_roads_is_met_from_above_and_the_lower_one_from_below_it():
     high = '<elevation s="0" a="8" b="0" c="0" d="0"/>'
     crossing = opendrive(straight(200.0), straight(200.0, road_id=1, heading=math.pi / 2, elevation=high))
-    scene = RayScene(RoadMap("crossing", crossing, tried=True), NONE, flat=False)
+    scene = RayScene(RoadMap("crossing", crossing, tried=True), NONE)
     down = rays((0, 0, -1))
     assert scene.cast((0.0, 0.0, 20.0), down, 50.0, NONE).distance[0] == pytest.approx(12.0, abs=0.1)
     assert scene.cast((0.0, 0.0, 5.0), down, 50.0, NONE).distance[0] == pytest.approx(5.0, abs=0.1)
 
 
 def test_a_body_that_holds_the_sensor_is_not_seen(road):
-    scene = RayScene(road, NONE, flat=True)
+    scene = RayScene(road, NONE)
     holding, other = box(z=1.0, extent=(2.4, 1.0, 0.8)), box(10.0, z=1.0)
     hits = scene.cast((0.0, 0.0, 1.0), rays((1, 0, 0)), 50.0, np.concatenate([holding, other]))
     assert (hits.distance.tolist(), hits.target.tolist()) == ([9.0], [1])
 
 
 def test_a_body_far_outside_the_map_is_met_too(road):
-    hits = RayScene(road, NONE, flat=True).cast((900.0, 0.0, 1.0), rays((1, 0, 0)), 50.0, box(920.0, z=1.0))
+    hits = RayScene(road, NONE).cast((900.0, 0.0, 1.0), rays((1, 0, 0)), 50.0, box(920.0, z=1.0))
     assert hits.distance.tolist() == [19.0]
 
 
 def test_ids_and_labels_are_those_of_what_was_met(road):
-    scene = RayScene(road, box(0.0, 20.0, 2.0, tag=9), flat=True)
+    scene = RayScene(road, box(0.0, 20.0, 2.0, tag=9))
     bodies = box(10.0, 0.0, 1.0, id=7, tag=14)
     origin = np.array([0.0, 0.0, 2.0])
     directions = rays((1, 0, -0.05), (0, 1, 0), (-1, 0, -1), (0.0, -1, -0.2))
@@ -140,7 +140,7 @@ def test_ids_and_labels_are_those_of_what_was_met(road):
 
 
 def test_more_bodies_than_there_was_room_for_are_all_met(road):
-    scene = RayScene(road, NONE, flat=True)
+    scene = RayScene(road, NONE)
     many = np.concatenate([box(5.0 + 2.5 * n, 30.0, 1.0, id=n + 1) for n in range(300)])
     for row in (0, 150, 299):
         origin = (float(many["centre"][row, 0]), 0.0, 1.0)

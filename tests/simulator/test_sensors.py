@@ -100,6 +100,17 @@ def test_an_imu_feels_the_throttle_ahead_and_the_turn_to_the_side(world, car):
     assert turning > 0.05
 
 
+def test_an_imu_away_from_the_carriers_origin_feels_its_turning(world, car):
+    car.motion.command(VehicleControl(throttle=0.5, steer=0.4))
+    for _ in range(40):
+        world.step(0.05)
+    middle, front = (add(world, car, "sensor.other.imu", Transform(x=x)) for x in (0.0, 2.0))
+    (here, _, _), (_, _, turning), _ = msgpack.unpackb(payload(world, middle))
+    (there, _, _), _, _ = msgpack.unpackb(payload(world, front))
+    assert turning > 0.2
+    assert there - here == pytest.approx(-2.0 * turning**2, rel=1e-3)
+
+
 def test_gnss_agrees_with_the_clients_map(world, car):
     latitude, longitude, altitude = msgpack.unpackb(payload(world, add(world, car, "sensor.other.gnss")))
     place = carla.Map("x", world.town.roads.opendrive).transform_to_geolocation(carla.Location(*car.pose[:3]))

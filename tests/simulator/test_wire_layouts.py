@@ -18,6 +18,8 @@ from sb3_carla.simulator.wire import layouts
         (layouts.VEHICLE_RECORD, 119),
         (layouts.WALKER_RECORD, 119),
         (layouts.PLAIN_RECORD, 119),
+        (layouts.TRAFFIC_LIGHT_RECORD, 119),
+        (layouts.TRAFFIC_SIGN_RECORD, 119),
         (layouts.MESSAGE_LENGTH, 4),
         (layouts.SUBSCRIPTION, 4),
     ],
@@ -58,3 +60,12 @@ def test_a_walker_record_reads_back_as_it_was_written():
     (union,) = np.frombuffer(np.frombuffer(data, layouts.ACTOR_DTYPE)["union"].tobytes(), layouts.WALKER_UNION_DTYPE)
     assert union["direction"].tolist() == [0.0, 1.0, 0.5]
     assert (union["speed"], union["jump"]) == (1.5, 1)
+
+
+def test_a_traffic_light_record_reads_back_as_it_was_written():
+    data = layouts.TRAFFIC_LIGHT_RECORD.pack(7, 1, *[0.0] * 15, b"5112", 10.0, 3.0, 2.0, 4.5, 2, 1, 2)
+    (union,) = np.frombuffer(
+        np.frombuffer(data, layouts.ACTOR_DTYPE)["union"].tobytes(), layouts.TRAFFIC_LIGHT_UNION_DTYPE
+    )
+    assert union.tolist() == (b"5112", 10.0, 3.0, 2.0, 4.5, 2, 1, 2)
+    assert np.frombuffer(data, "<f4", 1, layouts.LIGHT_ELAPSED) == 4.5

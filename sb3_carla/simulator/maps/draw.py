@@ -60,7 +60,16 @@ def town_blocks() -> Town:
         junctions,
         ring + avenue + streets,
         lights=frozenset(
-            ("west-low", "avenue-west", "avenue-east", "east-low", "west-high", "street-west", "street-east", "east-high")
+            (
+                "west-low",
+                "avenue-west",
+                "avenue-east",
+                "east-low",
+                "west-high",
+                "street-west",
+                "street-east",
+                "east-high",
+            )
         ),
         signs={
             ("south-west", "avenue-west"): "stop",
@@ -153,9 +162,7 @@ def town_ring() -> Town:
         Road("west-on", "west-off", lanes=3, speed_kmh=80),
         Road("west-off", "south-off", (Corner(-300, -230, corner, 30),), lanes=3, speed_kmh=80),
         Road("south-off", "south-on", lanes=3, speed_kmh=80),
-        Road(
-            "south-on", "gate", (Corner(300, -230, corner, 30), Corner(300, 230, corner, 30)), lanes=3, speed_kmh=80
-        ),
+        Road("south-on", "gate", (Corner(300, -230, corner, 30), Corner(300, 230, corner, 30)), lanes=3, speed_kmh=80),
     ]
     ramps = [
         Road("south-off", "south-plaza", (Corner(-35, -252, 22, 6),), speed_kmh=50, one_way=True, ramp=True),
@@ -178,7 +185,12 @@ def town_ring() -> Town:
         ),
     ]
     return Town(
-        "Town_Ring", junctions, ring + ramps + streets, sidewalks=False, lights=frozenset(("gate",)), middle_mark="white"
+        "Town_Ring",
+        junctions,
+        ring + ramps + streets,
+        sidewalks=False,
+        lights=frozenset(("gate",)),
+        middle_mark="white",
     )
 
 
@@ -248,9 +260,7 @@ def town_circle() -> Town:
     }
     gates = ("east-gate", "north-gate", "west-gate", "south-gate")
     bends = ((side, side), (-side, side), (-side, -side), (side, -side))
-    circle = [
-        Road(gates[i], gates[(i + 1) % 4], (Corner(*bends[i], 19, 0),), one_way=True) for i in range(len(gates))
-    ]
+    circle = [Road(gates[i], gates[(i + 1) % 4], (Corner(*bends[i], 19, 0),), one_way=True) for i in range(len(gates))]
     streets = [
         Road("east-gate", "east", (Corner(70, 0, 40, 8), Corner(105, 6, 40, 8)), speed_kmh=50),
         Road("north-gate", "north", (Corner(0, 70, 40, 8), Corner(-8, 105, 40, 8)), speed_kmh=50),

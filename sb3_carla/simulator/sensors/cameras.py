@@ -14,6 +14,7 @@ from sb3_carla.simulator.wire.layouts import DVS_EVENT_DTYPE, IMAGE_HEAD
 from sb3_carla.simulator.wire.streams import HEADED, write_head
 
 if TYPE_CHECKING:
+    from sb3_carla.simulator.camera import Camera
     from sb3_carla.simulator.town import Town
     from sb3_carla.simulator.world import World
 
@@ -36,7 +37,13 @@ class CameraSensor(Sensor):
         self.fov = self.number("fov", 90.0, 1.0, 175.0)
         self._head = bytearray(HEADED + IMAGE_HEAD.size)
         IMAGE_HEAD.pack_into(self._head, HEADED, self.width, self.height, self.fov)
-        self._camera: Any = None
+        self._camera: Camera | None = None
+
+    @property
+    def camera(self) -> Camera:
+        """What draws; there once the sensor was prepared."""
+        assert self._camera is not None
+        return self._camera
 
     def prepare(self, town: Town) -> None:
         """Make the camera now: the first one of a town takes long, and the spawn can wait better than a tick."""
@@ -65,7 +72,7 @@ class RgbCamera(CameraSensor):
 
     def draw(self, world: World) -> Picture:
         """B, G, R, A."""
-        return np.asarray(self._camera.rgb(self.pose, world.bodies(), world.weather))
+        return self.camera.rgb(self.pose, world.bodies(), world.weather)
 
 
 class SemanticCamera(CameraSensor):
@@ -73,7 +80,7 @@ class SemanticCamera(CameraSensor):
 
     def draw(self, world: World) -> Picture:
         """The label in channel 2 (R)."""
-        return np.asarray(self._camera.semantic(self.pose, world.bodies()))
+        return self.camera.semantic(self.pose, world.bodies())
 
 
 class DepthCamera(CameraSensor):
@@ -81,7 +88,7 @@ class DepthCamera(CameraSensor):
 
     def draw(self, world: World) -> Picture:
         """Metres = 1000 (R + 256 G + 65536 B) / (2^24 - 1)."""
-        return np.asarray(self._camera.depth(self.pose, world.bodies()))
+        return self.camera.depth(self.pose, world.bodies())
 
 
 class InstanceCamera(CameraSensor):
@@ -89,11 +96,11 @@ class InstanceCamera(CameraSensor):
 
     def draw(self, world: World) -> Picture:
         """The label in channel 2 (R), the instance in G and B."""
-        return np.asarray(self._camera.instance(self.pose, world.bodies()))
+        return self.camera.instance(self.pose, world.bodies())
 
 
 class OpticalFlowCamera(CameraSensor):
-    """How far each point moved through the picture since the last one, as a share of the picture's size."""
+    """How far each point has moved through the picture since the sensor's last one."""
 
     pixel = (2, np.float32)
 
@@ -102,10 +109,10 @@ class OpticalFlowCamera(CameraSensor):
         self._before: tuple[Transform, npt.NDArray[Any]] | None = None
 
     def draw(self, world: World) -> Picture:
-        """Right and down."""
+        """To the right in halves of the width, up in halves of the height."""
         pose, bodies = self.pose, world.bodies()
         before, self._before = self._before or (pose, bodies), (pose, bodies.copy())
-        return np.asarray(self._camera.optical_flow(pose, bodies, *before), np.float32)
+        return self.camera.optical_flow(pose, bodies, *before)
 
 
 class EventCamera(CameraSensor):
@@ -134,7 +141,7 @@ class EventCamera(CameraSensor):
         if world.settings.no_rendering:
             return None
         time = world.elapsed * 1e9
-        blue, green, red, _ = np.moveaxis(self._camera.rgb(self.pose, world.bodies(), world.weather), 2, 0)
+        blue, green, red, _ = np.moveaxis(self.camera.rgb(self.pose, world.bodies(), world.weather), 2, 0)
         light = 0.2989 * red + 0.587 * green + 0.114 * blue
         now = np.log(self._least + light / 255.0) if self._logarithmic else light
         before, self._before = self._before, now

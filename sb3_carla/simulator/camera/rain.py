@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sb3_carla.simulator.camera.look import Look
 from sb3_carla.simulator.geometry import Transform
-from sb3_carla.simulator.weather import Look
 
 _MOST = 2048  # streaks
 _PIXELS_PER_STREAK = 420  # in the heaviest rain

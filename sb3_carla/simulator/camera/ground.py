@@ -7,6 +7,7 @@ by the same strokes. Row and column 0 are the smallest y and x: seen from above,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ LEVELS = 4
 FINEST = 0.125  # metres per pixel of the finest level
 MARGIN = 25.0  # grass painted around the outermost lanes [m]
 _MOST_PIXELS = 16_000_000  # of the finest level; a larger town is painted coarser
+_COARSER = 1.4  # a pixel may span this many of a level's before the next coarser one is taken
 _SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 _DASH, _GAP = 4.0, 4.0  # of broken lines [m]
 _PERIOD = 512  # pixels of the finest level after which the ground's grain repeats
@@ -65,44 +67,47 @@ _COLOURS = {
 }
 
 
-class Level(NamedTuple):
-    """The ground at one resolution."""
-
-    resolution: float  # metres per pixel
-    colours: npt.NDArray[np.uint8]  # (rows, columns, 4) BGRA
-    materials: npt.NDArray[np.uint8]  # (rows, columns)
-
-
 class Ground(NamedTuple):
-    """The whole town's ground."""
+    """The whole town's ground as the kernels take it: all levels one after the other, the finest first."""
 
-    x: float  # world coordinates of the picture's first corner [m]
-    y: float
-    levels: tuple[Level, ...]  # the finest first
-    beyond: tuple[int, int, int, int]  # colour of what lies outside the picture
+    texels: npt.NDArray[np.uint32]  # colours, B, G, R, A packed from the lowest byte up
+    materials: npt.NDArray[np.uint8]
+    levels: npt.NDArray[np.int64]  # (levels, 4): where it begins, rows, columns, micrometres per pixel
+    place: npt.NDArray[np.float64]  # x, y of the picture's first corner [m]; B, G, R of what lies outside
+
+    def reach(self, focal: float) -> npt.NDArray[np.float64]:
+        """From which depth [m] on each level is fine enough for a camera of this focal length [pixels]."""
+        return np.concatenate([[0.0], focal * 1e-6 * self.levels[1:, 3] * _COARSER / 2])
 
 
-def paint_ground(roads: RoadMap) -> Ground:
+def paint_ground(roads: RoadMap, lanes: list[Lane]) -> Ground:
     """Paint a town's ground.
 
     :param roads: the town
+    :param lanes: what to paint, which may be less than all of the town's lanes
     :return: the pyramid; a few dozen megabytes for a town of half a kilometre
     """
     x_min, y_min, x_max, y_max = roads.bounds
     x, y = x_min - MARGIN, y_min - MARGIN
     width, height = x_max + MARGIN - x, y_max + MARGIN - y
-    finest = max(FINEST, float(np.sqrt(width * height / _MOST_PIXELS)))
+    finest = math.ceil(1e6 * max(FINEST, math.sqrt(width * height / _MOST_PIXELS))) * 1e-6
     grain = _grain(finest)
-    levels = []
+    texels, materials, table, begin = [], [], [], 0
     for i in range(LEVELS):
         resolution = finest * 2**i
         # The same pattern at all levels, so that one does not see where one ends and the next begins.
         spots = cv2.resize(grain, (_PERIOD >> i, _PERIOD >> i), interpolation=cv2.INTER_AREA)
         rows, columns = int(np.ceil(height / resolution)), int(np.ceil(width / resolution))
         painter = _Painter(x, y, resolution, rows, columns, np.rint(spots).astype(np.uint8))
-        levels.append(painter.paint(roads.lanes))
+        colours = painter.paint(lanes)
+        texels.append(np.ascontiguousarray(colours).view(np.uint32).ravel())
+        materials.append(painter.materials.ravel())
+        table.append((begin, rows, columns, round(1e6 * resolution)))
+        begin += rows * columns
     b, g, r, _ = _COLOURS[Material.GRASS]
-    return Ground(x, y, tuple(levels), (b, g, r, 255))
+    return Ground(
+        np.concatenate(texels), np.concatenate(materials), np.array(table, np.int64), np.array([x, y, b, g, r], float)
+    )
 
 
 class _Painter:
@@ -116,7 +121,8 @@ class _Painter:
         self.materials = np.zeros((rows, columns), np.uint8)
         self.grain = grain
 
-    def paint(self, lanes: list[Lane]) -> Level:
+    def paint(self, lanes: list[Lane]) -> npt.NDArray[np.uint8]:
+        """Fill the materials; the colours (rows, columns, 4) that go with them."""
         for kind, material in (("sidewalk", Material.SIDEWALK), ("shoulder", Material.SHOULDER)):
             for lane in lanes:
                 if lane.kind == kind:
@@ -132,7 +138,7 @@ class _Painter:
         for points, width, material in lines:
             self._stroke(self.materials, points, width, int(material), cv2.LINE_8)
             self._stroke(colours, points, width, self._line_colour(material, width), cv2.LINE_AA)
-        return Level(self.resolution, colours, self.materials)
+        return colours
 
     def _pixels(self, points: Floats) -> npt.NDArray[np.int32]:
         """OpenCV's fixed-point coordinates; a pixel's centre has whole numbers."""

@@ -1,0 +1,91 @@
+"""What the real carla client reads from the cameras that are not rgb: depth, labels, instances and motion."""
+
+from __future__ import annotations
+
+import carla
+import numpy as np
+import pytest
+from test_sensor_messages import CAR, ROAD, Listener, ahead, car, put, street  # noqa: F401  (fixtures)
+
+MOUNT = carla.Transform(carla.Location(x=2.6, z=1.4))
+SIZE = {"image_size_x": 96, "image_size_y": 64, "fov": 90}
+SKY, BUS = 11, 16
+
+
+@pytest.fixture
+def bus(game, street):  # noqa: F811
+    """A bus with its end 10 m ahead of the camera, across the whole picture's middle."""
+    bus = put(game, "vehicle.mitsubishi.fusorosa", ahead(street, 50.0), frozen=True)
+    bus.set_transform(ahead(street, 12.6 + bus.bounding_box.extent.x))
+    return bus
+
+
+def pixels(image):
+    return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
+
+
+def metres(image):
+    blue, green, red, _ = np.moveaxis(pixels(image).astype(np.float64), 2, 0)
+    return 1000.0 * (red + 256.0 * green + 65536.0 * blue) / (256.0**3 - 1.0)
+
+
+def test_the_pictures_of_one_pose_agree_and_carry_their_size(game, car, bus):  # noqa: F811
+    kinds = ("semantic_segmentation", "instance_segmentation", "depth")
+    listeners = [Listener(game, f"sensor.camera.{kind}", MOUNT, car, **SIZE) for kind in kinds]
+    images = [listener.tick() if i == 0 else None for i, listener in enumerate(listeners)]
+    images = [image or listener.data.get(timeout=20.0) for image, listener in zip(images, listeners, strict=True)]
+    assert len({image.frame for image in images}) == 1
+    assert {(image.width, image.height, image.fov) for image in images} == {(96, 64, 90.0)}
+    labels, instances, depth = pixels(images[0])[..., 2], pixels(images[1]), metres(images[2])
+    assert (instances[..., 2] == labels).all()
+    assert {SKY, ROAD, BUS} <= set(labels.ravel().tolist())
+    seen = labels == BUS
+    assert seen[20:34, 40:56].all()
+    numbers = instances[..., 1] + 256 * instances[..., 0].astype(int)
+    assert set(numbers[seen].tolist()) == {bus.id}
+    assert np.median(depth[seen]) == pytest.approx(10.0, abs=0.3)
+    assert (depth[labels == SKY] > 900.0).all()
+    assert depth[-1, 48] == pytest.approx(1.4 * 48 / 31.5, abs=0.05)  # the road at the picture's lower edge
+
+
+def test_the_clients_converters_take_the_pictures(game, car, bus):  # noqa: F811
+    depth = Listener(game, "sensor.camera.depth", MOUNT, car, **SIZE).tick()
+    depth.convert(carla.ColorConverter.LogarithmicDepth)
+    assert len(np.unique(pixels(depth)[..., 0])) > 10
+    labels = Listener(game, "sensor.camera.semantic_segmentation", MOUNT, car, **SIZE).tick()
+    labels.convert(carla.ColorConverter.CityScapesPalette)
+    assert (128, 64, 128) in {tuple(colour[2::-1]) for colour in pixels(labels)[..., :3].reshape(-1, 3).tolist()}
+
+
+def test_a_picture_of_motion_tells_how_far_things_moved_in_it(game, car, bus, street):  # noqa: F811
+    """The bus moves half a metre to the right, ten metres ahead; the picture is twenty metres wide there."""
+    listener = Listener(game, "sensor.camera.optical_flow", MOUNT, car, **SIZE)
+    still = np.frombuffer(listener.tick().raw_data, np.float32)
+    assert np.abs(still).max() < 1e-6
+    pose = bus.get_transform()
+    pose.location += 0.5 * street.get_right_vector()
+    bus.set_transform(pose)
+    image = listener.tick()
+    flow = np.frombuffer(image.raw_data, np.float32).reshape(image.height, image.width, 2)
+    assert (image.width, image.height, image.fov) == (96, 64, 90.0)
+    assert (image[0].x, image[0].y) == tuple(flow[0, 0].tolist())
+    moved = flow[25:35, 44:52, 0]
+    assert moved == pytest.approx(0.05, abs=0.005)  # halves of the width
+    assert np.abs(flow[-1]).max() < 1e-6
+    assert image.get_color_coded_flow().width == 96
+
+
+def test_without_rendering_the_pictures_are_empty(game, car):  # noqa: F811
+    settings = game.get_settings()
+    settings.no_rendering_mode = True
+    game.apply_settings(settings)
+    try:
+        for kind in ("rgb", "depth", "optical_flow"):
+            image = Listener(game, f"sensor.camera.{kind}", MOUNT, car, **SIZE).tick()
+            if kind == "optical_flow":
+                assert not any(bytes(image.raw_data))
+            else:
+                assert not pixels(image)[..., :3].any()
+    finally:
+        settings.no_rendering_mode = False
+        game.apply_settings(settings)
