@@ -54,6 +54,7 @@ from sb3_stability.callbacks import (
     StopTrainingOnNonFinite,
     StopTrainingOnQValueExplosion,
 )
+from sb3_stability.checkpoint import Checkpoint
 from sb3_stability.detectors import (
     AbsoluteLimit,
     ActionSaturation,
@@ -66,25 +67,35 @@ from sb3_stability.detectors import (
     PolicyGap,
     Range,
 )
+from sb3_stability.healthy_checkpoints import HealthyCheckpoints, RollbackToHealthyCheckpoint
 from sb3_stability.monitor import StabilityMonitor
+from sb3_stability.panel import StabilityPanel
 from sb3_stability.reading import Reading
 from sb3_stability.readings import Readings, UnreadableModelError
+from sb3_stability.staged_training import StagedTraining
+from sb3_stability.watch import Limits
 
 __all__ = [
     "AbsoluteLimit",
     "ActionSaturation",
     "Alarm",
+    "Checkpoint",
     "EpisodeCollapse",
     "FeasibleBound",
     "Finite",
     "GradientNorm",
     "Growth",
+    "HealthyCheckpoints",
     "LeakyActorLossError",
+    "Limits",
     "PolicyGap",
     "Range",
     "Reading",
     "Readings",
+    "RollbackToHealthyCheckpoint",
     "StabilityMonitor",
+    "StabilityPanel",
+    "StagedTraining",
     "StopTrainingOnActorLossExplosion",
     "StopTrainingOnLeakyActorLoss",
     "StopTrainingOnNonFinite",

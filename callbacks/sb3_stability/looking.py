@@ -61,7 +61,7 @@ class LookingCallback(BaseCallback):
         """Take in what can be known just before the first update of this training.
 
         :param readings: of the model
-        :param scale: magnitude of the Q-values before training, 0 for a model that has trained for long; None if unknown
+        :param scale: magnitude of the Q-values before training, 0 for a model that has trained long; None if unknown
         """
 
     @abstractmethod

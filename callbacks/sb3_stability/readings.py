@@ -117,11 +117,17 @@ class Readings:
         """Stop to listen to the updates; to be called when a training ends."""
         self._listener.detach()
 
-    def forget(self) -> None:
-        """Drop all that was read so far, after the model was put back to an earlier state."""
-        self._listener.forget()
-        self._rewards.forget()
-        self._bonus, self._latest = NOTHING, None
+    @classmethod
+    def forget(cls, model: Any) -> None:
+        """Drop all that was read so far, after a model was put back to an earlier state.
+
+        :param model: the model
+        """
+        for readings in list(cls._shared.values()):
+            if readings.model is model:
+                readings._listener.forget()
+                readings._rewards.forget()
+                readings._bonus, readings._latest = NOTHING, None
 
     def afresh(self) -> Reading | None:
         """Read the networks themselves, whatever else the model offers: before the first update and after the last."""
@@ -188,19 +194,16 @@ class Readings:
     def _from_update(self) -> Reading | None:
         heard, buffer = self._listener, self.model.replay_buffer
         q_policy, q_replay = heard.q_policy, heard.q_replay(self.model.batch_size)
+        mean, log_std = heard.mean_action, heard.log_std
         stochastic = hasattr(self._actor, "action_log_prob")
-        unheard = q_policy is None or q_replay is None or heard.mean_action is None
-        unheard = unheard or (stochastic and heard.log_std is None)
         # Hindsight replay makes rewards while it samples, and a buffer of another make may keep none to look at
         unseen = isinstance(buffer, HerReplayBuffer) or not isinstance(getattr(buffer, "rewards", None), np.ndarray)
-        if unheard or unseen:
+        if q_policy is None or q_replay is None or mean is None or stochastic != (log_std is not None) or unseen:
             return self.afresh()
-        assert q_policy is not None and q_replay is not None and heard.mean_action is not None
-        actions, numbers = heard.mean_action, {"q_policy": q_policy, "q_replay": q_replay}
-        if stochastic:
-            assert heard.log_std is not None
-            numbers["entropy"] = self._entropy_term(actions, heard.log_std)
-            actions = actions.tanh()
+        actions, numbers = mean, {"q_policy": q_policy, "q_replay": q_replay}
+        if log_std is not None:
+            numbers["entropy"] = self._entropy_term(mean, log_std)
+            actions = mean.tanh()
         numbers["saturated"] = (actions.abs() > SATURATED).float()
         if heard.features is not None:
             numbers["features"] = heard.features.flatten(1).norm(dim=1)

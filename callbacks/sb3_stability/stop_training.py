@@ -25,7 +25,8 @@ class StoppingCallback(LookingCallback):
     :param verbose: 1 prints the reason for a stop, 0 is silent
     """
 
-    alert: ClassVar[str]
+    alert: ClassVar[str | None] = None
+    """The name under which a stop is logged; None if the callback logs by other names."""
 
     def __init__(self, check_freq: int = 20, batch_size: int = 64, verbose: int = 1) -> None:
         super().__init__(check_freq, batch_size, verbose)
@@ -37,7 +38,7 @@ class StoppingCallback(LookingCallback):
     def _on_training_start(self) -> None:
         self.triggered, self.message, self._reason = False, "", None
         super()._on_training_start()
-        self._log_alert(self.alert, False)
+        self._log_stop(False)
 
     def _on_step(self) -> bool:
         self._act_normally()
@@ -60,11 +61,15 @@ class StoppingCallback(LookingCallback):
         :param reason: the end of the sentence "... stopped the training at step 7 (update 5): "
         """
         self._reason = reason
-        self._log_alert(self.alert, True)
+        self._log_stop(True)
         if not is_finite(getattr(self.model, "actor", None)):
             # SB3 takes one more step, for which a Gaussian policy of NaN has no action: SAC would raise a ValueError.
             self.model._sample_action = MethodType(_random_action, self.model)  # type: ignore[attr-defined]
             self._acts_at_random = True
+
+    def _log_stop(self, fired: bool) -> None:
+        if self.alert is not None:
+            self._log_alert(self.alert, fired)
 
     def _act_normally(self) -> None:
         if self._acts_at_random:
@@ -78,7 +83,7 @@ class StoppingCallback(LookingCallback):
         self.message = f"{type(self).__name__} stopped the training {at}: {reason}"
         if self.verbose > 0:
             print(self.message)
-        self._log_alert(self.alert, True)
+        self._log_stop(True)
         text_is_for = ("stdout", "log", "json", "csv")
         self.logger.record("stability/message", self.message, exclude=text_is_for)
         # learn() ends without another dump: without this one the alert would be in no log.
@@ -109,7 +114,7 @@ class StopTraining(StoppingCallback):
 
     def _see(self, reading: Reading) -> None:
         alarm = self._detect(reading)
-        self._log_alert(self.alert, alarm is not None)
+        self._log_stop(alarm is not None)
         if alarm is not None and not self.triggered:
             self._stop_because(f"{self._subject()} was {alarm}. {explain(alarm, reading)}")
 

@@ -1,7 +1,7 @@
 """All detectors together: what each of them says of a model at a look.
 
-:class:`Limits` holds their limits and which of them are on. The defaults are the detectors that catch explosions without
-false alarms in ``benchmarks/detectors.py``, and warnings that are right about what they name.
+:class:`Limits` holds their limits and which of them are on. The defaults are the detectors that catch explosions
+without false alarms in ``benchmarks/detectors.py``, and warnings that are right about what they name.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class Watch:
     def __init__(self, model: Any, limits: Limits) -> None:
         self._model = model
         self._limits = limits
+        self.initial_scale: float | None = None
         self.states: dict[str, State] = {}
         gamma = float(getattr(model, "gamma", 1.0))
         self._q = FeasibleValue(gamma, limits.margin, limits.patience, limits.floor, limits.max_abs_q)
@@ -142,6 +143,7 @@ class Watch:
 
         :param scale: magnitude; 0 switches the floor off
         """
+        self.initial_scale = scale
         self._q.start_from(scale)
         self._loss.start_from(scale)
         if self._gap is not None:
