@@ -1,4 +1,4 @@
-"""The command ``sb3-carla``: train, enjoy, report, serve.
+"""The command ``sb3-carla``: train, enjoy, evaluate, report, serve, doctor.
 
 Bad input ends with one sentence on standard error and exit code 2; ``SB3_CARLA_DEBUG=1`` shows the traceback instead.
 Everything heavy is imported by the command that needs it.
@@ -94,6 +94,32 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def evaluate(options: argparse.Namespace, rest: list[str]) -> int:
+    """Score a model or a baseline in scenarios."""
+    _refuse(rest, "evaluate")
+    from sb3_carla.evaluation.command import run
+
+    return run(options)
+
+
+def doctor(options: argparse.Namespace, rest: list[str]) -> int:
+    """Say what is ready and how to fix what is not."""
+    _refuse(rest, "doctor")
+    from rich.console import Console
+    from rich.text import Text
+
+    from sb3_carla.doctor import examine
+
+    logging.getLogger("sb3_carla").setLevel(logging.ERROR)
+    marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+    findings = examine(options.server, options.buffer_size)
+    for finding in findings:
+        fix = f". {finding.fix}" if finding.fix else ""
+        line = Text.assemble(marks[finding.state], f" {finding.subject:<13}", finding.text, fix)
+        Console().print(line, soft_wrap=True, highlight=False)
+    return RUN_FAILED if any(finding.state == "error" for finding in findings) else 0
+
+
 def serve(options: argparse.Namespace, rest: list[str]) -> int:
     """Run the embedded simulator until Ctrl-C."""
     _refuse(rest, "serve")
@@ -121,6 +147,16 @@ def _parser() -> argparse.ArgumentParser:
         "run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="A run folder, such as runs/td3/Carla-v0_1"
     )
     report_parser.add_argument("--out", type=Path, help="Folder of the report (default: beside the logs)")
+    from sb3_carla.evaluation.command import add_options as add_evaluate_options
+
+    add_evaluate_options(command("evaluate", evaluate, "Score a model or a baseline as the CARLA leaderboard does"))
+    doctor_parser = command(
+        "doctor", doctor, "Check the installation, the server, the memory; say how to fix what is not"
+    )
+    doctor_parser.add_argument("--server", help="'embedded', an address or a start script, as CarlaEnv takes it")
+    doctor_parser.add_argument(
+        "--buffer-size", type=int, default=50_000, help="Transitions of the replay buffer (default: %(default)s)"
+    )
     serve_parser = command("serve", serve, "Run the embedded CARLA simulator in the foreground")
     serve_parser.add_argument(
         "--map", default="Town_Blocks", help="Built-in town or OpenDRIVE file (default: %(default)s)"

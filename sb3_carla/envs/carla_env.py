@@ -11,10 +11,12 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.envs.errors import CarlaEnvError, ConfigurationError, ServerUnavailableError
+from sb3_carla.envs.actions import action_space, discrete_action
+from sb3_carla.envs.catalogue import make_scenario
+from sb3_carla.envs.errors import CarlaEnvError, ConfigurationError, ServerUnavailableError, did_you_mean
 from sb3_carla.envs.isolation import ClientLostError, ClientProcess, ServerLostError
 from sb3_carla.envs.observation import State, observation_space
-from sb3_carla.envs.scenario import Scenario, make_scenario
+from sb3_carla.envs.scenario import Scenario
 from sb3_carla.envs.servers import Server, make_server
 from sb3_carla.envs.window import require_display, show
 
@@ -29,19 +31,25 @@ STEP_TIMEOUT = 15.0  # [s] beyond the client's own 10 s for a call
 START_ATTEMPTS = 3  # before the server counts as not to be had
 BACK_OFF = 1.0  # [s] before the second attempt, doubled for each further one
 
-Observation = Any  # (frame_stack, image_size, image_size) uint8, or a dict of that and the state vector
+RESET_OPTIONS = ("autopilot",)
+
+Observation = Any  # (frame_stack * channels, height, width) uint8, or a dict of that and the state vector
+Action = Any  # (2,) float32, or an integer
 
 
-class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
+class CarlaEnv(gym.Env[Observation, Action]):
     """Drive a car in CARLA from its front camera.
 
     - Observation: ``Box(0, 255, (4, 84, 84), uint8)``, grayscale, channel first, the oldest frame first; with
       ``observation="dict"`` a ``Dict`` of that as ``image`` and a ``state`` (:mod:`sb3_carla.envs.observation`).
+      Other cameras and sizes: :mod:`sb3_carla.envs.cameras`.
     - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive) and throttle (positive) or brake (negative);
       1 and -1 stand for the scenario's ``max_steer`` and ``max_brake``; above the target speed its
-      ``speed_limiter`` takes the throttle away.
-    - Reward: the sum of ``info["reward_terms"]``, see :func:`sb3_carla.envs.reward.reward_terms`.
-    - Terminated: collision, off road, wrong way, stuck; ``info["termination"]`` says which.
+      ``speed_limiter`` takes the throttle away. With ``actions="discrete"`` one of 15 pairs
+      (:mod:`sb3_carla.envs.actions`).
+    - Reward: the sum of ``info["reward_terms"]``, see :mod:`sb3_carla.envs.reward`.
+    - Terminated: collision, off road, wrong way, stuck, off route, goal; ``info["termination"]`` says which.
+    - ``info["metrics"]`` at an episode's end: :class:`sb3_carla.envs.metrics.EpisodeMetrics` as a dict.
     - Truncated: after ``max_episode_steps``, or when the server or the client process was lost: then
       ``info["carla"]`` says what happened, and the next reset starts them anew.
 
@@ -77,7 +85,7 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         step_seconds = self.scenario.fixed_delta_seconds * self.scenario.action_repeat
         self.metadata = {**self.metadata, "render_fps": round(1.0 / step_seconds)}
         self.observation_space = observation_space(self.scenario)
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.action_space = action_space(self.scenario)
         self.reward_range = self.scenario.reward_range
         self._isolated = isolated
         self._next_seed = seed
@@ -98,18 +106,23 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         """Begin an episode: the car is teleported to a drawn spawn point.
 
         :param seed: makes everything that follows reproducible on the embedded simulator, traffic included
-        :param options: none are known
+        :param options: ``{"autopilot": True}`` lets CARLA's traffic manager drive the episode, whatever the actions
         :return: the first frame, stacked, and info
         :raises ServerUnavailableError: when a lost server does not come back
+        :raises ConfigurationError: for an unknown option
         """
         super().reset(seed=seed)
+        for name in options or {}:
+            if name not in RESET_OPTIONS:
+                raise ConfigurationError(f"There is no reset option {name!r}. {did_you_mean(name, RESET_OPTIONS)}")
+        autopilot = bool((options or {}).get("autopilot", False))
         if seed is None:
             seed, self._next_seed = self._next_seed, None
         attempt = 0
         while True:
             client = self._connect()
             try:
-                (frame, self._state), info = client.ask("reset", seed, timeout=RESET_TIMEOUT)
+                (frame, self._state), info = client.ask("reset", seed, autopilot, timeout=RESET_TIMEOUT)
                 break
             except ClientLostError as error:
                 self._lose_client(error)
@@ -120,19 +133,22 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
                         "Look at the server's own log."
                     ) from error
                 time.sleep(BACK_OFF * 2 ** (attempt - 1))
-        self._frames = np.repeat(frame[None], self.scenario.frame_stack, axis=0)
+        self._frames = np.tile(frame, (self.scenario.frame_stack, 1, 1))
         self._steps = 0
         self._show()
         return self._observation(), info
 
-    def step(self, action: npt.NDArray[np.float32]) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Drive for one step of ``fixed_delta_seconds * action_repeat``.
 
-        :param action: (2,) steer and throttle/brake, clipped to [-1, 1]
+        :param action: (2,) steer and throttle/brake, clipped to [-1, 1]; or the index of a discrete action
         """
         if self._steps is None:
             raise CarlaEnvError("step() was called without an episode under way. Call reset() first.")
-        steer, pedal = np.asarray(action, np.float64).tolist()
+        if self.scenario.actions == "discrete":
+            steer, pedal = discrete_action(int(action))
+        else:
+            steer, pedal = np.asarray(action, np.float64).tolist()
         if not math.isfinite(steer + pedal):
             raise CarlaEnvError(f"The action {action!r} is not finite. The policy that made it has diverged.")
         self._steps += 1
@@ -145,7 +161,7 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             self._steps = None
             return self._observation(), 0.0, False, True, {"carla": str(error), "reward_terms": {}}
         (frame, self._state), reward, terminated, info = answer
-        self._frames = np.concatenate([self._frames[1:], frame[None]])
+        self._frames = np.concatenate([self._frames[len(frame) :], frame])
         truncated = not terminated and self._steps >= self.scenario.max_episode_steps
         if terminated or truncated:
             self._steps = None
@@ -164,6 +180,16 @@ class CarlaEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if client is not None:
             client.close()
         self._server.stop()
+
+    def lane_lines(self) -> list[npt.NDArray[np.float64]]:
+        """The centre lines of all lanes of the map, to draw it with: (n, 2) world points [m] each."""
+        lines: list[npt.NDArray[np.float64]] = self._connect().ask("lane_lines", timeout=RESET_TIMEOUT)
+        return lines
+
+    def route_line(self) -> npt.NDArray[np.float64] | None:
+        """The planned route of the episode under way: (n, 2) world points [m]; None for a free one."""
+        line: npt.NDArray[np.float64] | None = self._connect().ask("route_line", timeout=RESET_TIMEOUT)
+        return line
 
     @property
     def client_pid(self) -> int | None:

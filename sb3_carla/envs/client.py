@@ -7,7 +7,6 @@ Every wait has a deadline. Whatever is changed on the server (settings, actors, 
 from __future__ import annotations
 
 import queue
-import socket
 import time
 from typing import Any
 
@@ -18,11 +17,13 @@ import numpy.typing as npt
 from sb3_carla.envs.errors import ConfigurationError, ServerUnavailableError, did_you_mean
 from sb3_carla.envs.route import LaneGraph
 from sb3_carla.envs.scenario import Scenario
+from sb3_carla.envs.traffic import NPC_ROLE, Traffic
+from sb3_carla.envs.traffic_rules import TrafficRules
 
 RPC_TIMEOUT = 10.0  # [s] for one call; CARLA's own advice for a busy server
 FRAME_TIMEOUT = 5.0  # [s] for a sensor's data after the tick that made it
 EGO_COLOUR = "190,45,35"  # R, G, B
-EGO_ROLE, NPC_ROLE = "sb3_carla_ego", "sb3_carla_npc"  # by which actors of an earlier, lost run are found
+EGO_ROLE = "sb3_carla_ego"  # by which actors of an earlier, lost run are found
 
 CameraImage = npt.NDArray[np.uint8]  # (height, width, 4) BGRA
 
@@ -97,9 +98,7 @@ class CarlaClient:
         self.scenario = scenario
         self._actors: list[carla.Actor] = []
         self._sensors: list[Sensor] = []
-        self._traffic_manager: carla.TrafficManager | None = None
-        self.npcs: list[carla.Actor] = []
-        weather = weather_preset(scenario.weather)
+        weathers = [weather_preset(name) for name in scenario.weathers]
         self.client = carla.Client(host, port)
         self.client.set_timeout(RPC_TIMEOUT)
         try:
@@ -111,6 +110,7 @@ class CarlaClient:
                 "Start one there (CarlaUE4.sh -carla-rpc-port=N), or leave out server= to use the embedded simulator."
             ) from error
         self._load_town()
+        self.traffic = Traffic(self.client, self.world, scenario, self.tick, self._destroy)
         self._original_settings = self.world.get_settings()
         self._original_weather = self.world.get_weather()
         try:
@@ -121,13 +121,16 @@ class CarlaClient:
             settings.synchronous_mode = True
             settings.fixed_delta_seconds = scenario.fixed_delta_seconds
             self.world.apply_settings(settings)
-            self.world.set_weather(weather)
+            self.world.set_weather(weathers[0])
             self.map: carla.Map = self.world.get_map()
             self.blueprints: carla.BlueprintLibrary = self.world.get_blueprint_library()
             self.spawn_points: list[carla.Transform] = self.map.get_spawn_points()
             if not self.spawn_points:
                 raise ConfigurationError(f"The map {self.map.name} has no spawn points. Choose another town.")
             self.lanes = LaneGraph(self.map)
+            self.rules = TrafficRules(self.world, self.map)
+            if not scenario.traffic_rules:
+                self.rules.hold_green()
         except BaseException:
             self.close()
             raise
@@ -174,57 +177,35 @@ class CarlaClient:
         self._sensors.append(sensor)
         return sensor
 
-    def start_traffic(self, count: int, seed: int, points: list[carla.Transform]) -> None:
-        """Fill the roads with ``count`` cars that CARLA's traffic manager drives; replaces earlier ones.
+    def spawn_npc(self, pattern: str, number: int) -> carla.Actor:
+        """Spawn a scripted road user somewhere; it is put into its place later.
 
-        :param count: number of cars
-        :param seed: seeds the traffic manager and the choice of cars
-        :param points: spawn points to use, in this order
-        :raises ConfigurationError: when the map has no room for so many
+        :param pattern: of blueprint ids
+        :param number: which of the blueprints, in alphabetical order
+        :raises ConfigurationError: when the server has no such blueprint or no room
         """
-        self.stop_traffic()
-        if count == 0:
-            return
-        manager = self.client.get_trafficmanager(_free_port())
-        manager.set_synchronous_mode(True)  # first of all: an asynchronous one polls the server without pause
-        manager.set_random_device_seed(seed % 2**31)
-        manager.set_global_distance_to_leading_vehicle(2.5)
-        self._traffic_manager = manager
-        cars = sorted(
-            (b for b in self.blueprints.filter("vehicle.*") if b.get_attribute("base_type").as_str() == "car"),
-            key=lambda blueprint: str(blueprint.id),
-        )
-        rng = np.random.default_rng(seed)
-        for point in points:
-            if len(self.npcs) == count:
-                break
-            blueprint = cars[int(rng.integers(len(cars)))]
-            blueprint.set_attribute("role_name", NPC_ROLE)
-            vehicle = self.world.try_spawn_actor(blueprint, point)
-            if vehicle is not None:
-                self.npcs.append(vehicle)
-        if len(self.npcs) < count:
-            placed = len(self.npcs)
-            self.stop_traffic()
-            raise ConfigurationError(
-                f"The map {self.map.name} has room for {placed} NPC vehicles, not for {count}. "
-                "Ask for fewer, or choose a larger town."
-            )
-        self.tick()  # actors are visible to the traffic manager after a tick
-        for vehicle in self.npcs:
-            vehicle.set_autopilot(True, manager.get_port())
+        blueprints = sorted(self.blueprints.filter(pattern), key=lambda blueprint: str(blueprint.id))
+        if not blueprints:
+            raise ConfigurationError(f"The server has no blueprint {pattern!r}. Choose a scenario without it.")
+        blueprint = blueprints[number % len(blueprints)]
+        blueprint.set_attribute("role_name", NPC_ROLE)
+        if blueprint.has_attribute("is_invincible"):
+            blueprint.set_attribute("is_invincible", "false")
+        for point in self.spawn_points[::-1]:
+            point.location.z += 1.0
+            actor = self.world.try_spawn_actor(blueprint, point)
+            if actor is not None:
+                self._actors.append(actor)
+                return actor
+        raise ConfigurationError(f"No spawn point of {self.map.name} is free for {blueprint.id}. Use fewer NPCs.")
 
-    def stop_traffic(self) -> None:
-        """Shut the traffic manager down, then destroy its cars (in this order: it aborts the process otherwise)."""
-        if self._traffic_manager is not None:
-            self._traffic_manager.shut_down()
-            self._traffic_manager = None
-        self._destroy(self.npcs)
-        self.npcs = []
+    def set_weather(self, name: str) -> None:
+        """Change the weather to a preset by its name."""
+        self.world.set_weather(weather_preset(name))
 
     def close(self) -> None:
         """Put everything back: no traffic, no sensors, no actors of ours, settings and weather as they were."""
-        for step in (self.stop_traffic, self._close_sensors, self._destroy_own, self._restore_world):
+        for step in (self.traffic.stop, self._close_sensors, self._destroy_own, self._restore_world):
             try:
                 step()
             except RuntimeError:
@@ -273,6 +254,8 @@ class CarlaClient:
         self._actors = []
 
     def _restore_world(self) -> None:
+        if hasattr(self, "rules") and not self.scenario.traffic_rules:
+            self.rules.let_change()
         self.world.set_weather(self._original_weather)
         self.world.apply_settings(self._original_settings)
 
@@ -288,10 +271,3 @@ def weather_preset(name: str) -> carla.WeatherParameters:
     if name not in presets:
         raise ConfigurationError(f"There is no weather preset {name!r}. {did_you_mean(name, presets)}")
     return presets[name]
-
-
-def _free_port() -> int:
-    """A port for the traffic manager that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from sb3_carla.envs.scenario import SCENARIOS
+from sb3_carla.envs.catalogue import SCENARIOS
 
 ENTRY_POINT = "sb3_carla.envs.carla_env:CarlaEnv"
 

@@ -53,22 +53,30 @@ class Lane:
         self._s: list[float] = np.concatenate([[0.0], np.cumsum(lengths)]).tolist()
         self.length = self._s[-1]
 
-    def locate(self, x: float, y: float) -> LanePosition:
-        """Project a world point onto the centre line; the cost grows with the number of its points."""
-        dx, dy = x - self._x, y - self._y
-        share = (dx * self._step_x + dy * self._step_y) * self._per_squared_length
+    def locate(self, x: float, y: float, within: tuple[float, float] | None = None) -> LanePosition:
+        """Project a world point onto the centre line; the cost grows with the number of its points.
+
+        :param within: arc lengths [m] between which to search; None: everywhere
+        """
+        part = slice(None)
+        if within is not None:
+            part = slice(max(bisect.bisect_right(self._s, within[0]) - 1, 0), bisect.bisect_right(self._s, within[1]))
+        steps_x, steps_y = self._step_x[part], self._step_y[part]
+        dx, dy = x - self._x[part], y - self._y[part]
+        share = (dx * steps_x + dy * steps_y) * self._per_squared_length[part]
         share = np.minimum(np.maximum(share, 0.0), 1.0)
-        miss_x, miss_y = dx - share * self._step_x, dy - share * self._step_y
+        miss_x, miss_y = dx - share * steps_x, dy - share * steps_y
         squared = miss_x * miss_x + miss_y * miss_y
-        index = int(squared.argmin())
-        step_x, step_y = float(self._step_x[index]), float(self._step_y[index])
+        nearest = int(squared.argmin())
+        index = nearest + (part.start or 0)
+        step_x, step_y = float(steps_x[nearest]), float(steps_y[nearest])
         length = self._s[index + 1] - self._s[index]
         return LanePosition(
-            s=self._s[index] + float(share[index]) * length,
-            lateral=(step_x * float(dy[index]) - step_y * float(dx[index])) / length,
+            s=self._s[index] + float(share[nearest]) * length,
+            lateral=(step_x * float(dy[nearest]) - step_y * float(dx[nearest])) / length,
             yaw_deg=math.degrees(math.atan2(step_y, step_x)),
             half_width=float(self.widths[index]) / 2,
-            distance=math.sqrt(float(squared[index])),
+            distance=math.sqrt(float(squared[nearest])),
         )
 
     def point_at(self, s: float) -> tuple[float, float]:

@@ -1,37 +1,13 @@
-"""What a driving task is made of: one frozen record per scenario, one for the reward's weights."""
+"""What a driving task is made of: one frozen record per scenario."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, TypeVar
 
-from sb3_carla.envs.errors import ConfigurationError, did_you_mean
-
-Record = TypeVar("Record", bound="RewardWeights | Scenario")
-
-
-@dataclass(frozen=True)
-class RewardWeights:
-    """Weights of the reward's terms; each term is documented in :mod:`sb3_carla.envs.reward`.
-
-    Terms are paid per metre driven or once per event, never per step: a bonus per step pays for standing still.
-    """
-
-    progress: float = 1.0  # per metre along the lane, up to the target speed
-    centring: float = 0.5  # share of the progress lost at the edge of the lane, 0..1
-    overspeed: float = 1.0  # per metre driven above the target speed
-    steering: float = 0.1  # per metre and unit of change of the steering wheel
-    collision: float = 10.0  # once
-    off_road: float = 10.0  # once
-    wrong_way: float = 10.0  # once
-    stuck: float = 10.0  # once
-
-    def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            _require_number(f"reward weight {name}", value, minimum=0.0)
+from sb3_carla.envs.checks import require_bool, require_choice, require_integer, require_number
+from sb3_carla.envs.errors import ConfigurationError
+from sb3_carla.envs.reward import RewardWeights, reward_range, reward_weights
 
 
 @dataclass(frozen=True)
@@ -44,8 +20,16 @@ class Scenario:
     name: str = "lane_following"
     # World
     town: str | None = None  # map name, or for the embedded server an OpenDRIVE file; None: the server's current map
-    weather: str = "ClearNoon"  # a preset of carla.WeatherParameters
+    weather: str | tuple[str, ...] = (
+        "ClearNoon"  # a preset of carla.WeatherParameters; of several one is drawn per episode
+    )
     npc_vehicles: int = 0  # driven by CARLA's traffic manager
+    npc_speed_difference: float = 0.0  # [%] that they stay below the speed limit; negative: faster
+    npc_distance: float = 2.5  # [m] that they keep to the vehicle in front
+    npc_ignore_lights: float = 0.0  # [%] of the red lights that they run
+    npc_lane_changes: bool = True
+    incident: str | None = None  # what a scripted road user does to the ego vehicle, see incidents.py
+    traffic_rules: bool = False  # whether red lights and stop signs count; without, all lights are held at green
     fixed_delta_seconds: float = 0.05  # [s] one tick, 20 Hz
     action_repeat: int = 1  # ticks per env step
     # Ego vehicle
@@ -54,38 +38,61 @@ class Scenario:
     max_brake: float = 0.3  # share of full braking that action -1 stands for: random actions must get the car to move
     target_speed_kmh: float = 30.0  # [km/h] faster than this (or than the speed limit) earns nothing
     speed_limiter: bool = True  # no throttle above the target speed, as the limiter of a real car
-    # Observation: the front camera, grayscale, the newest frames stacked
+    # Actions
+    actions: str = "continuous"  # or "discrete": the 15 pairs of actions.py
+    action_smoothing: float = 0.0  # share of the previous control in the new one, 0..1: a low-pass filter
+    steer_rate: float = 0.0  # [1/s] greatest change of the steering of full lock 1; 0: no limit
+    # Observation: the front camera, the newest frames stacked
     observation: str = "image"  # or "dict": the image and a state vector, see observation.py
-    image_size: int = 84  # [pixel] height and width
+    state: str = "lane"  # what the vector holds: "lane" (12 values) or "traffic" (15 values)
+    camera: str = "gray"  # or "rgb", "semantic", "depth", "birdview"
+    image_size: int = 84  # [pixel] height, and width unless image_width is given
+    image_width: int | None = None  # [pixel]
     frame_stack: int = 4
+    image_noise: float = 0.0  # standard deviation in grey levels, 0..255
+    state_noise: float = 0.0  # standard deviation as a share of each value
+    observation_delay: int = 0  # env steps that an observation is late
     camera_x: float = 2.0  # [m] in front of the vehicle's origin
     camera_z: float = 1.5  # [m] above it
     camera_pitch_deg: float = 0.0  # [deg] nose up
     camera_fov_deg: float = 90.0  # [deg] horizontal
     # Episode
+    route: str = "free"  # follow the lane, any branch is right; or "planned": to a drawn goal
+    route_length: float = 200.0  # [m] of a planned route; of a free one: how much counts as complete in the metrics
+    place: str | None = None  # what a planned route has to pass: "junction", "roundabout", or anything
+    spawn_point: int | None = None  # index among the map's spawn points; None: drawn per episode
     max_episode_steps: int = 1000  # env steps, then truncated
     stuck_speed: float = 0.5  # [m/s] slower than this ...
-    stuck_seconds: float = 1.5  # [s] ... for this long ends the episode
+    stuck_seconds: float = 1.5  # [s] ... for this long, without a reason to wait, ends the episode
     # Reward
-    reward: RewardWeights = field(default_factory=RewardWeights)
+    reward: RewardWeights = field(default_factory=RewardWeights)  # or a preset's name, or a mapping of weights
 
     def __post_init__(self) -> None:
-        if isinstance(self.reward, Mapping):  # as YAML gives it
-            object.__setattr__(self, "reward", _replaced(RewardWeights(), dict(self.reward), "reward weight"))
-        if not isinstance(self.speed_limiter, bool):
-            raise ConfigurationError(
-                f"speed_limiter={self.speed_limiter!r} is neither True nor False. Give one of them."
-            )
-        if self.observation not in ("image", "dict"):
-            raise ConfigurationError(f"observation={self.observation!r} is not known. Give 'image' or 'dict'.")
+        if not isinstance(self.reward, RewardWeights):  # as YAML gives it
+            object.__setattr__(self, "reward", reward_weights(self.reward, RewardWeights()))
+        if isinstance(self.weather, Sequence) and not isinstance(self.weather, (str, tuple)):
+            object.__setattr__(self, "weather", tuple(self.weather))
+        if not self.weathers or not all(isinstance(name, str) for name in self.weathers):
+            raise ConfigurationError(f"weather={self.weather!r} is no name and no list of names. Give one of these.")
+        for name in ("speed_limiter", "traffic_rules", "npc_lane_changes"):
+            require_bool(name, getattr(self, name))
+        for name, known in CHOICES.items():
+            require_choice(name, getattr(self, name), known)
+        for name, known in _OPTIONAL_CHOICES.items():
+            if getattr(self, name) is not None:
+                require_choice(name, getattr(self, name), known)
+        if self.place is not None and self.route != "planned":
+            raise ConfigurationError(f"place={self.place!r} needs a route to it. Give route='planned' too.")
         for name, minimum in _MINIMUM_INTEGERS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-                raise ConfigurationError(
-                    f"{name}={value!r} is not an integer of at least {minimum}. Give such a number."
-                )
+            if getattr(self, name) is not None or name not in _OPTIONAL:
+                require_integer(name, getattr(self, name), minimum)
         for name, (low, high) in _RANGES.items():
-            _require_number(name, getattr(self, name), minimum=low, maximum=high)
+            require_number(name, getattr(self, name), minimum=low, maximum=high)
+
+    @property
+    def weathers(self) -> tuple[str, ...]:
+        """The weather presets of which one is drawn per episode."""
+        return (self.weather,) if isinstance(self.weather, str) else tuple(self.weather)
 
     @property
     def target_speed(self) -> float:
@@ -93,78 +100,63 @@ class Scenario:
         return self.target_speed_kmh / 3.6
 
     @property
-    def reward_range(self) -> tuple[float, float]:
-        """The least and the greatest reward that one env step can give.
+    def step_seconds(self) -> float:
+        """How long an env step takes in the world [s]."""
+        return self.fixed_delta_seconds * self.action_repeat
 
-        The upper end is the progress at the target speed; the lower end is that of a vehicle at 50 m/s against the
-        lane which jerks the wheel from lock to lock and ends the episode in the most expensive way.
-        """
-        weights, seconds = self.reward, self.fixed_delta_seconds * self.action_repeat
-        fastest = 50.0 * seconds
-        event = max(weights.collision, weights.off_road, weights.wrong_way, weights.stuck)
-        return (
-            -(weights.progress + weights.overspeed + 2.0 * weights.steering) * fastest - event,
-            weights.progress * self.target_speed * seconds,
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the camera's picture [pixel]."""
+        return self.image_size, self.image_width or self.image_size
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """The least and the greatest reward that one env step can give."""
+        planned = self.route == "planned"
+        return reward_range(
+            self.reward, self.step_seconds, self.target_speed, planned=planned, rules=self.traffic_rules
         )
 
 
-_MINIMUM_INTEGERS = {"npc_vehicles": 0, "action_repeat": 1, "image_size": 16, "frame_stack": 1, "max_episode_steps": 1}
+_OPTIONAL_CHOICES = {
+    "incident": ("pedestrians", "slow_vehicle", "braking_vehicle"),
+    "place": ("junction", "roundabout"),
+}
+CHOICES = {
+    "observation": ("image", "dict"),
+    "state": ("lane", "traffic"),
+    "camera": ("gray", "rgb", "semantic", "depth", "birdview"),
+    "actions": ("continuous", "discrete"),
+    "route": ("free", "planned"),
+}
+_OPTIONAL = ("image_width", "spawn_point")
+_MINIMUM_INTEGERS = {
+    "npc_vehicles": 0,
+    "action_repeat": 1,
+    "image_size": 16,
+    "image_width": 16,
+    "frame_stack": 1,
+    "observation_delay": 0,
+    "spawn_point": 0,
+    "max_episode_steps": 1,
+}
 _RANGES = {
     "fixed_delta_seconds": (0.001, 0.1),  # CARLA's own limit for stable physics
+    "npc_speed_difference": (-100.0, 100.0),
+    "npc_distance": (0.0, 100.0),
+    "npc_ignore_lights": (0.0, 100.0),
     "target_speed_kmh": (1.0, 200.0),
     "max_steer": (0.01, 1.0),
     "max_brake": (0.01, 1.0),
+    "action_smoothing": (0.0, 0.99),
+    "steer_rate": (0.0, 1000.0),
+    "image_noise": (0.0, 255.0),
+    "state_noise": (0.0, 10.0),
     "camera_x": (-50.0, 50.0),
     "camera_z": (0.1, 100.0),
     "camera_pitch_deg": (-90.0, 90.0),
     "camera_fov_deg": (10.0, 170.0),
+    "route_length": (10.0, 100_000.0),
     "stuck_speed": (0.0, 50.0),
     "stuck_seconds": (0.0, 3600.0),
 }
-
-
-def make_scenario(name: str, overrides: Mapping[str, Any]) -> Scenario:
-    """The scenario of that name with single fields replaced.
-
-    :param name: one of :data:`SCENARIOS`
-    :param overrides: fields of :class:`Scenario`; ``reward`` may be a mapping over single weights
-    :raises ConfigurationError: for an unknown name, an unknown field or a value that cannot be
-
-    >>> make_scenario("light_traffic", {"npc_vehicles": 5, "reward": {"collision": 3}}).reward.collision
-    3
-    >>> make_scenario("lane_folowing", {})
-    Traceback (most recent call last):
-    ...
-    sb3_carla.envs.errors.ConfigurationError: There is no scenario 'lane_folowing'. Did you mean 'lane_following'?
-    """
-    if name not in SCENARIOS:
-        raise ConfigurationError(f"There is no scenario {name!r}. {did_you_mean(name, SCENARIOS)}")
-    return _replaced(SCENARIOS[name], dict(overrides), "option of CarlaEnv")
-
-
-def _replaced(record: Record, changes: dict[str, Any], kind: str) -> Record:
-    known = [item.name for item in dataclasses.fields(record) if item.name != "name"]
-    for key in changes:
-        if key not in known:
-            raise ConfigurationError(f"There is no {kind} {key!r}. {did_you_mean(key, known)}")
-    if isinstance(record, Scenario) and isinstance(changes.get("reward"), Mapping):
-        changes["reward"] = _replaced(record.reward, dict(changes["reward"]), "reward weight")
-    return dataclasses.replace(record, **changes)
-
-
-def _require_number(name: str, value: object, minimum: float, maximum: float = float("inf")) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not minimum <= value <= maximum:
-        raise ConfigurationError(
-            f"{name}={value!r} is not a number from {minimum:g} to {maximum:g}. Give such a number."
-        )
-
-
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
-    {
-        scenario.name: scenario
-        for scenario in (
-            Scenario("lane_following"),
-            Scenario("light_traffic", npc_vehicles=20, max_brake=1.0),
-        )
-    }
-)

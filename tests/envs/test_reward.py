@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_carla.envs import RewardWeights, Scenario
-from sb3_carla.envs.reward import Motion, reward_terms
+from sb3_carla.envs import REWARD_PRESETS, RewardWeights, Scenario
+from sb3_carla.envs.catalogue import make_scenario
+from sb3_carla.envs.reward import ENDINGS, Motion, potential, reward_terms
 
 STILL = Motion(0.0, 0.05, 0.0, 8.0, 0.0, 1.75, 0.0)
 WEIGHTS = RewardWeights()
@@ -49,12 +50,79 @@ def test_an_event_costs_its_weight_once(event: str) -> None:
     speed=st.floats(-50, 50),
     lateral=st.floats(-20, 20),
     change=st.floats(0, 2),
-    event=st.sampled_from([None, "collision", "off_road", "wrong_way", "stuck"]),
+    event=st.sampled_from([None, "goal", *ENDINGS]),
+    preset=st.sampled_from(sorted(REWARD_PRESETS)),
+    heading_error=st.floats(-3.2, 3.2),
+    acceleration_change=st.floats(-1000, 1000),
+    near=st.floats(0, 1),
+    impact=st.floats(0, 100),
+    lights=st.tuples(st.integers(0, 1), st.integers(0, 1)),
 )
 def test_the_reward_stays_in_the_range_that_the_scenario_states(
-    speed: float, lateral: float, change: float, event: str | None
+    speed: float,
+    lateral: float,
+    change: float,
+    event: str | None,
+    preset: str,
+    heading_error: float,
+    acceleration_change: float,
+    near: float,
+    impact: float,
+    lights: tuple[int, int],
 ) -> None:
-    scenario = Scenario()
-    motion = dataclasses.replace(drive(speed, lateral, change), target_speed=scenario.target_speed)
+    weights = {"preset": preset, "potential_field": 0.7}
+    scenario = make_scenario("route", {"reward": weights})
+    motion = dataclasses.replace(
+        drive(speed, lateral, change),
+        target_speed=scenario.target_speed,
+        heading_error=heading_error,
+        acceleration_change=acceleration_change,
+        potential=near,
+        impact=impact,
+        red_lights=lights[0],
+        stop_signs=lights[1],
+    )
     low, high = scenario.reward_range
     assert low - 1e-9 <= sum(reward_terms(motion, event, scenario.reward).values()) <= high + 1e-9
+
+
+def test_the_range_of_the_lane_alone_has_neither_goal_nor_lights() -> None:
+    assert Scenario().reward_range == pytest.approx((-(1.0 + 1.0 + 0.2) * 2.5 - 10.0, 30 / 3.6 * 0.05))
+
+
+def test_a_preset_is_named_by_text_and_changed_by_a_mapping() -> None:
+    assert make_scenario("lane_following", {"reward": "founding"}).reward == REWARD_PRESETS["founding"]
+    changed = make_scenario("lane_following", {"reward": {"preset": "founding", "jerk": 0.5}}).reward
+    assert changed == dataclasses.replace(REWARD_PRESETS["founding"], jerk=0.5)
+
+
+def test_ours_pays_nothing_per_second() -> None:
+    still = dataclasses.replace(STILL, seconds=100.0)
+    assert sum(reward_terms(still, None, REWARD_PRESETS["ours"]).values()) == 0.0
+
+
+def test_the_potential_grows_from_its_reach_to_contact() -> None:
+    values = [potential([distance], reach=10.0) for distance in (11.0, 10.0, 5.0, 1.0, 0.0, -1.0)]
+    assert values == pytest.approx([0.0, 0.0, 0.25, 0.81, 1.0, 1.0])
+    assert potential([], reach=10.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("weight", "change", "worth"),
+    [
+        ("speed", {"speed": 4.0}, 0.5 * 0.05),
+        ("lane_centre", {"lateral_deviation": 0.875}, 0.5 * 0.05),
+        ("heading", {"heading_error": 3.14159265}, -0.05),
+        ("jerk", {"acceleration_change": -3.0}, -3.0),
+        ("steering_rate", {"steering_change": 0.4}, -0.4),
+        ("potential_field", {"potential": 0.5}, -0.5 * 0.05),
+        ("impulse", {"impact": 6.0}, -6.0),
+        ("red_light", {"red_lights": 1}, -1.0),
+        ("stop_sign", {"stop_signs": 1}, -1.0),
+    ],
+)
+def test_a_term_of_weight_one_pays_its_quantity(weight: str, change: dict[str, float], worth: float) -> None:
+    nothing = {name: 0.0 for name in dataclasses.asdict(WEIGHTS)}
+    weights = RewardWeights(**{**nothing, weight: 1.0})
+    terms = reward_terms(dataclasses.replace(STILL, **change), None, weights)
+    assert terms == {weight: pytest.approx(worth)}

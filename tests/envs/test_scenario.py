@@ -7,8 +7,8 @@ import pytest
 
 import sb3_carla  # noqa: F401 (registers the ids)
 from sb3_carla.envs import SCENARIOS, ConfigurationError, RewardWeights, Scenario
+from sb3_carla.envs.catalogue import make_scenario
 from sb3_carla.envs.registration import gym_id, register_envs
-from sb3_carla.envs.scenario import make_scenario
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

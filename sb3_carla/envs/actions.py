@@ -1,0 +1,58 @@
+"""What the agent's actions are and how they become the car's controls."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from sb3_carla.envs.scenario import Scenario
+
+# The pairs of steer and pedal that a discrete action stands for: action 5 * pedal + steer.
+STEERS = (-1.0, -0.4, 0.0, 0.4, 1.0)  # left to right
+PEDALS = (-1.0, 0.0, 1.0)  # brake, roll, throttle
+DISCRETE_ACTIONS = tuple((steer, pedal) for pedal, steer in itertools.product(PEDALS, STEERS))
+
+
+def action_space(scenario: Scenario) -> gym.Space[Any]:
+    """``Box(-1, 1, (2,), float32)`` of steer and throttle/brake, or ``Discrete(15)``."""
+    if scenario.actions == "discrete":
+        return gym.spaces.Discrete(len(DISCRETE_ACTIONS))
+    return gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+def discrete_action(index: int) -> tuple[float, float]:
+    """Steer and pedal of a discrete action.
+
+    >>> discrete_action(12)
+    (0.0, 1.0)
+    """
+    return DISCRETE_ACTIONS[index]
+
+
+class ControlFilter:
+    """Smooths the controls and limits how fast the steering changes, as a scenario asks; both are off by default.
+
+    :param scenario: its ``action_smoothing`` and ``steer_rate``
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._old_share = scenario.action_smoothing
+        self._greatest_change = scenario.steer_rate * scenario.step_seconds / scenario.max_steer
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an episode: wheels straight, no pedal."""
+        self._steer = self._pedal = 0.0
+
+    def __call__(self, steer: float, pedal: float) -> tuple[float, float]:
+        """The controls for an action, both -1 to 1."""
+        if self._old_share > 0.0:
+            steer += self._old_share * (self._steer - steer)
+            pedal += self._old_share * (self._pedal - pedal)
+        if self._greatest_change > 0.0:
+            steer = min(max(steer, self._steer - self._greatest_change), self._steer + self._greatest_change)
+        self._steer, self._pedal = steer, pedal
+        return steer, pedal

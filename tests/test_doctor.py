@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from sb3_carla import doctor
+from sb3_carla.cli import main
+
+
+def test_a_working_installation_is_healthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("SB3_CARLA_SERVER", raising=False)
+    assert main(["doctor", "--buffer-size", "1000"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert not any(line.startswith("✗") for line in lines)
+    assert any("embedded simulator: CARLA 0.9.16" in line for line in lines)
+
+
+def test_a_server_that_is_not_there_fails_with_its_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        assert main(["doctor", "--server", address]) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("✗"))
+    assert address in line
+    assert "Start one there" in line
+
+
+def test_a_replay_buffer_that_does_not_fit_is_an_error_with_the_size_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_free_memory", lambda: 1_000_000_000)
+    assert doctor.check_memory(50_000).state == "ok"
+    finding = doctor.check_memory(1_000_000)
+    assert finding.state == "error"
+    fits = int(finding.fix.rsplit(" ", 1)[1].replace(",", ""))
+    assert doctor.check_memory(fits).state == "ok"
+
+
+def test_a_port_in_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr(doctor, "PORTS", (port,))
+        assert doctor.check_ports().state == "warning"
+        assert str(port) in doctor.check_ports().text
+    assert doctor.check_ports().state == "ok"
+
+
+@pytest.mark.parametrize("version", ["0.9.15", None])
+def test_another_client_is_an_error_with_the_command_that_mends_it(
+    version: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def installed(name: str) -> str:
+        if version is None:
+            raise doctor.importlib.metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", installed)
+    finding = doctor.check_wheel()
+    assert (finding.state, finding.fix) == ("error", "pip install carla==0.9.16")
