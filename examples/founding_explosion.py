@@ -9,13 +9,14 @@ one report compares them.
     python examples/founding_explosion.py --env frames    # random frames: minutes become a minute
     python examples/founding_explosion.py --short         # random frames, a small network, one seed: seconds
 
-Prints one line per run and where the report is. docs/the_explosion.md tells the story.
+Prints a table with one line per run; the report is in founding_explosion/report. docs/the_explosion.md tells the story.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -175,7 +176,7 @@ def train(form: str, seed: int, settings: dict[str, Any], env_name: str, updates
     start = time.perf_counter()
     env: gym.Env[Any, Any] = CarlaEnv(seed=seed) if env_name == "carla" else RandomFrames()
     outcome = Outcome(form, seed)
-    stop = StopTrainingOnQValueExplosion()
+    stop = StopTrainingOnQValueExplosion(verbose=0)
     starts = max(200, settings["batch_size"])
     try:
         algorithm = LeakyTD3 if form == "leaky" else TD3
@@ -191,6 +192,8 @@ def train(form: str, seed: int, settings: dict[str, Any], env_name: str, updates
     finally:
         env.close()
     outcome.stopped = stop.triggered
+    if stop.triggered:
+        print(f"{form}, seed {seed}: {stop.message}", file=sys.stderr)
     outcome.seconds = time.perf_counter() - start
     return outcome
 
@@ -241,7 +244,8 @@ def main() -> None:
         writer.writerow(field.name for field in fields(Outcome))
         writer.writerows([getattr(one, field.name) for field in fields(Outcome)] for one in outcomes)
     print(f"\nThe trainings took {sum(one.seconds for one in outcomes):.0f} s on {options.env}.")
-    print(f"Report: {compare_runs(folders, options.out / 'report')}")
+    page = compare_runs(folders, options.out / "report")
+    print(f"Report: {page.with_suffix('.html')}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,9 @@ _ANY_FAULT = (
     "entropy_gone",
 )
 
+# With these a run that shows no fault is not above suspicion.
+_ODD_SETTINGS = {name: Weight(-2) for name in ("fast_learning_rate", "large_rewards", "small_rewards")}
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "The actor loss leaks into the actor's own features",
@@ -204,7 +207,12 @@ RULES: tuple[Rule, ...] = (
         "Nothing is broken, but nothing was learned yet",
         any_of=(),
         none_of=(*_ANY_FAULT, "reward_rises", "untrained"),
-        weights={"reward_rises": Weight(0, 2), "q_infeasible": Weight(0, 1), "saturated": Weight(0, 1)},
+        weights={
+            "reward_rises": Weight(0, 2),
+            "q_infeasible": Weight(0, 1),
+            "saturated": Weight(0, 1),
+            **_ODD_SETTINGS,
+        },
         advice="Train longer, explore more; compare with a random policy and a simple baseline; see whether standing "
         "still is paid.",
     ),
@@ -219,6 +227,7 @@ RULES: tuple[Rule, ...] = (
             "non_finite": Weight(0, 0.5),
             "saturated": Weight(0, 0.5),
             "episodes_collapse": Weight(-1, 0.5),
+            **_ODD_SETTINGS,
         },
         advice="Go on; compare several seeds before a conclusion.",
     ),

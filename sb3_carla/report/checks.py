@@ -142,15 +142,27 @@ def _q_gap(logs: RunLogs) -> Check | None:
 
 def _finite(logs: RunLogs) -> Check:
     question = "Every logged number is finite"
-    bad = {name: series for name, series in logs.metrics.items() if len(series.finite) < len(series)}
-    # time/* and rollout/* hold NaN before the first episode ends, which is no fault.
-    bad = {name: series for name, series in bad.items() if not name.startswith(("time/", "rollout/", "eval/"))}
+    bad = not_finite(logs)
     if not bad:
         return Check(question, "pass", f"{sum(len(series) for series in logs.metrics.values())} values")
     first = sorted((int(series.steps[~np.isfinite(series.values)][0]), name) for name, series in bad.items())
     evidence = ", ".join(f"{name} from step {step}" for step, name in first[:4])
     advice = "Check observations and rewards for NaN (VecCheckNan), then lower the learning rates."
     return Check(question, "FAIL", evidence, advice)
+
+
+def not_finite(logs: RunLogs) -> dict[str, Series]:
+    """The metrics that hold NaN or infinity where that is a fault.
+
+    :param logs: what was read of the run
+    """
+    # Means over episodes are NaN before the first one ends, the explained variance while all returns are equal.
+    no_fault = ("time/", "rollout/", "eval/", "train/explained_variance")
+    return {
+        name: series
+        for name, series in logs.metrics.items()
+        if len(series.finite) < len(series) and not name.startswith(no_fault)
+    }
 
 
 def _loss_size(logs: RunLogs) -> Check:

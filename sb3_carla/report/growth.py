@@ -35,7 +35,7 @@ _ONE_SIGN = 0.95  # share of the values that must have the sign of the last
 _GOOD_FIT = 0.9  # R2
 _CLEARLY_BETTER = 2.0  # ratio of the squared errors
 
-# Metrics that count, or that are set and not measured.
+# Metrics that count, that are set and not measured, or that have an upper limit.
 _NO_MEASUREMENT = (
     "time/",
     "rollout/",
@@ -45,6 +45,9 @@ _NO_MEASUREMENT = (
     "train/learning_rate",
     "grad_limit/",
     "grad_clipped_share/",
+    "train/explained_variance",
+    "train/clip_fraction",
+    "train/saturated_share",
 )
 _COUNTERS = ("train/n_updates", "train/skipped_updates", "stability/n_updates", "stability/looks")
 

@@ -31,14 +31,16 @@ code { font: .85em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; bac
 .table { overflow-x: auto; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #e4e8ef;
-  min-width: 4.5rem; overflow-wrap: normal; }
+  min-width: 6rem; overflow-wrap: normal; }
 td { max-width: 26rem; }
 th { background: #f6f7fa; white-space: nowrap; }
 td code { white-space: nowrap; }
 td.pass { color: #006b4f; } td.warn { color: #8a5a00; background: #fff6e0; }
 td.fail { color: #a11a00; background: #ffece6; font-weight: 600; } td.unknown { color: #667; }
 li { margin: .15rem 0; } ol > li { margin-bottom: .8rem; }
-@media (max-width: 40rem) { body { padding: .75rem; font-size: 15px; } th, td { padding: .35rem .45rem; } }
+.picture { display: block; overflow-x: auto; }
+@media (max-width: 40rem) { body { padding: .75rem; font-size: 15px; } th, td { padding: .35rem .45rem; }
+  .picture img { max-width: none; width: 44rem; } }
 @media print { body { max-width: none; } .table { overflow: visible; } }
 """
 
@@ -78,7 +80,8 @@ def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Opt
     if kind is None or not picture.is_file() or picture.stat().st_size > _LARGEST_PICTURE:
         return f'<a href="{html.escape(source)}">{label}</a>'
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
-    return f'<img alt="{label}" src="data:{kind};base64,{data}">'
+    # On a phone a picture of four panels scrolls, since shrunk to the screen it could not be read.
+    return f'<span class="picture"><img alt="{label}" src="data:{kind};base64,{data}"></span>'
 
 
 def _table_open(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: _Env) -> str:

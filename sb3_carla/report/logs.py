@@ -142,22 +142,18 @@ def _log_files(folder: Path) -> tuple[list[Path], list[Path], list[Path], list[P
 def _as_series(points: Points, source: str, logs: RunLogs) -> dict[str, Series]:
     series, backward = {}, 0
     for name, (logged_steps, logged_values) in points.items():
+        if not logged_steps:  # a column of empty cells or of text
+            continue
         steps, values = np.array(logged_steps), np.array(logged_values)
         backward = max(backward, int(np.count_nonzero(np.diff(steps) < 0)))
         order = np.argsort(steps, kind="stable")  # values of one step stay in the order in which they were logged
         series[name] = Series(steps[order], values[order])
     if backward:
         logs.notes.append(
-            f"the steps in the {source} go back {backward} time(s), as after a restart from an earlier step or when two "
-            "runs share a folder; the values were put in the order of their steps"
+            f"the steps in the {source} go back {backward} time(s), as after a restart from an earlier step, or when "
+            "two runs share a folder; the values were put in the order of their steps"
         )
     return series
-
-
-def _add(points: Points, name: str, step: float, value: float) -> None:
-    steps, values = points.setdefault(name, (array("d"), array("d")))
-    steps.append(step)
-    values.append(value)
 
 
 # -- TensorBoard -------------------------------------------------------------------------------------------------------
@@ -180,15 +176,17 @@ def _read_events(path: Path, logs: RunLogs, points: Points) -> None:
     logs.sources.append(path)
     tags = reader.Tags()
     for tag in tags["scalars"]:
+        steps, values = points.setdefault(tag, (array("d"), array("d")))
         for event in reader.Scalars(tag):
-            _add(points, tag, float(event.step), float(event.value))
+            steps.append(event.step)
+            values.append(event.value)
     for tag in tags["tensors"]:
         if not tag.startswith(_MESSAGES):
             continue
         for event in reader.Tensors(tag):
-            array = make_ndarray(event.tensor_proto)
-            if array.dtype == object and array.size:
-                logs.messages.append((int(event.step), array.ravel()[0].decode("utf-8", "replace")))
+            text = make_ndarray(event.tensor_proto)
+            if text.dtype == object and text.size:
+                logs.messages.append((int(event.step), text.ravel()[0].decode("utf-8", "replace")))
 
 
 def bytes_cut_off(path: Path) -> int:
@@ -219,6 +217,8 @@ def _rows(path: Path, skip: int = 0) -> Iterator[list[str]]:
 
 
 def _number(cell: str) -> float | None:
+    if not cell:  # by far the most common reason for not being a number
+        return None
     try:
         return float(cell)
     except ValueError:
@@ -233,6 +233,7 @@ def _read_table(path: Path, logs: RunLogs, points: Points) -> None:
         return
     logs.sources.append(path)
     counter = next((header.index(name) for name in _STEP_COLUMNS if name in header), None)
+    columns = [points.setdefault(name, (array("d"), array("d"))) for name in header]
     broken, step, count = 0, 0.0, -1
     for count, row in enumerate(rows):
         if len(row) != len(header):
@@ -240,10 +241,11 @@ def _read_table(path: Path, logs: RunLogs, points: Points) -> None:
             continue
         counted = float(count) if counter is None else _number(row[counter])
         step = step if counted is None or not math.isfinite(counted) else counted
-        for name, cell in zip(header, row, strict=True):
+        for (steps, values), cell in zip(columns, row, strict=True):
             value = _number(cell)
             if value is not None:
-                _add(points, name, step, value)
+                steps.append(step)
+                values.append(value)
     if counter is None and count >= 0:
         logs.notes.append(f"{path.name} has no column of steps, so its rows are counted instead")
     if broken:

@@ -26,6 +26,7 @@ _GREY = "#767676"
 _DECADES = 3.0  # values that span more than this many decades are drawn on a logarithmic axis
 _FEWEST_TO_AVERAGE = 20
 _WAVERS = 0.05  # share of the values at which a line that wavers about zero changes its sign
+_STRETCHES = 1000  # of a long curve, of which each is drawn by two points
 _APART = 50.0  # a line this many times smaller than the largest value of a panel would be flat on a linear axis
 _FONT = {"title": 13, "label": 11, "tick": 10, "legend": 9.5}
 
@@ -50,11 +51,16 @@ _Q_FALLBACK = (
 )
 _COLORS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
 _STYLES = ("-", "--", ":", "-.")
+# What a comparison can show: title, label of the axis, metric. It shows the first four that any run has.
 _COMPARED = (
     ("Q-values of the policy's actions", "mean Q(s, π(s))", "q"),
     ("Episode reward", "mean reward", "rollout/ep_rew_mean"),
     ("Critic loss", "loss", "train/critic_loss"),
     ("Episode length", "mean length [steps]", "rollout/ep_len_mean"),
+    ("Reward in evaluations", "mean reward", "eval/mean_reward"),
+    ("Loss of the value function", "loss", "train/value_loss"),
+    ("Loss", "loss", "train/loss"),
+    ("Step of the policy", "approximate KL divergence", "train/approx_kl"),
 )
 _LOSSES = (_Line("train/critic_loss", "critic", RED), _Line("train/actor_loss", "actor", BLUE, "--"))
 _REWARD = _Line("rollout/ep_rew_mean", "logged", GREEN)
@@ -73,7 +79,7 @@ def draw_overview(logs: RunLogs, path: Path) -> None:
     _panel(reward_axes, logs, "Episode reward", "mean reward", [_REWARD], running_mean=True)
     _panel(loss_axes, logs, "Losses", "loss", _LOSSES)
     if _panel(length_axes, logs, "Episode length", "mean length [steps]", [_LENGTH], running_mean=True):
-        length_axes.set_ylim(bottom=0)  # a collapse is a fall towards zero
+        _from_zero(length_axes)  # a collapse is a fall towards zero
     _save(figure, path)
 
 
@@ -106,15 +112,19 @@ def draw_comparison(runs: Mapping[str, RunLogs], groups: Mapping[str, str], path
     """
     figure, panels = _canvas("Comparison")
     names = list(dict.fromkeys(groups[label] for label in runs))
-    for axes, (title, ylabel, metric) in zip(panels, _COMPARED, strict=True):
+    sizes = [list(groups.values()).count(name) for name in names]
+    legends = [name if size == 1 else f"{name} ({size} runs)" for name, size in zip(names, sizes, strict=True)]
+    # False sorts before True: first what any run has, in the order of the table above.
+    shown_first = sorted(_COMPARED, key=lambda panel: not any(_compared(logs, panel[2]) for logs in runs.values()))
+    for axes, (title, ylabel, metric) in zip(panels, shown_first, strict=False):
         drawn: list[Series] = []
         for label, logs in runs.items():
-            series = q_values(logs) if metric == "q" else logs.metrics.get(metric)
-            if series is None or not len(series.finite):
+            series = _compared(logs, metric)
+            if not series:
                 continue
             place = names.index(groups[label])
             style = _STYLES[place // len(_COLORS) % len(_STYLES)]
-            line = _Line(label, groups[label], _COLORS[place % len(_COLORS)], style)
+            line = _Line(label, legends[place], _COLORS[place % len(_COLORS)], style)
             shown = smooth(series, 0.05) if metric.startswith("rollout/") else series.finite
             _draw(axes, shown, line, running_mean=False)
             drawn.append(shown)
@@ -124,9 +134,15 @@ def draw_comparison(runs: Mapping[str, RunLogs], groups: Mapping[str, str], path
             continue
         _scale(axes, drawn)
         if metric == "rollout/ep_len_mean":
-            axes.set_ylim(bottom=0)
+            _from_zero(axes)
         _legend(axes)
     _save(figure, path)
+
+
+def _compared(logs: RunLogs, metric: str) -> Series | None:
+    """The finite values of a metric; None or empty if there are none."""
+    series = q_values(logs) if metric == "q" else logs.metrics.get(metric)
+    return None if series is None else series.finite
 
 
 def _draw_q_values(axes: Axes, logs: RunLogs) -> None:
@@ -197,6 +213,11 @@ def _dress(axes: Axes, title: str, ylabel: str) -> None:
     axes.grid(alpha=0.3)
 
 
+def _from_zero(axes: Axes) -> None:
+    if axes.get_yscale() == "linear":
+        axes.set_ylim(bottom=0)
+
+
 def _say_nothing_to_draw(axes: Axes, text: str) -> None:
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -205,9 +226,10 @@ def _say_nothing_to_draw(axes: Axes, text: str) -> None:
 
 def _draw(axes: Axes, series: Series, line: _Line, running_mean: bool) -> None:
     averaged = running_mean and len(series) >= _FEWEST_TO_AVERAGE
+    shown = _thinned(series)
     axes.plot(
-        series.steps,
-        series.values,
+        shown.steps,
+        shown.values,
         line.style,
         color=line.color,
         label=line.label,
@@ -216,8 +238,21 @@ def _draw(axes: Axes, series: Series, line: _Line, running_mean: bool) -> None:
         marker="o" if len(series) < 3 else None,  # a line of one point would not be seen
     )
     if averaged:
-        means = smooth(series, 0.05)
+        means = _thinned(smooth(series, 0.05))
         axes.plot(means.steps, means.values, color=line.color, linewidth=2, label="running mean")
+
+
+def _thinned(series: Series) -> Series:
+    """The smallest and the largest value of every stretch, where there are more values than pixels."""
+    stretch = len(series) // _STRETCHES
+    if stretch < 4:
+        return series
+    whole = len(series) // stretch * stretch
+    rows = series.values[:whole].reshape(-1, stretch)
+    first = np.arange(0, whole, stretch)
+    kept = np.union1d(first + rows.argmin(axis=1), first + rows.argmax(axis=1))
+    kept = np.union1d(kept, np.arange(whole, len(series)))
+    return Series(series.steps[kept], series.values[kept])
 
 
 def _legend(axes: Axes) -> None:

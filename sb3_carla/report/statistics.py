@@ -73,7 +73,9 @@ def trend(series: Series) -> str:
     with np.errstate(over="ignore"):
         early, late = values[:fifth], values[-fifth:]
         change = float(late.mean() - early.mean())
-        spread = 2.0 * float(np.hypot(early.std(), late.std())) / math.sqrt(fifth * _independent_share(values))
+        spread = (
+            2.0 * float(np.hypot(early.std(), late.std())) / math.sqrt(max(fifth * _independent_share(values), 1.0))
+        )
         size, was = float(np.abs(late).mean()), float(np.abs(early).mean())
     if abs(change) <= max(spread, 1e-12 * max(size, was)):
         return "flat"

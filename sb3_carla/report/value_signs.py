@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sb3_carla.report.checks import at, q_values
+from sb3_carla.report.checks import at, not_finite, q_values
 from sb3_carla.report.logs import Floats, Series
 from sb3_carla.report.sign import Run, Sign
 
@@ -110,12 +110,8 @@ def _critic_loss_grows(run: Run) -> Sign:
 
 
 def _first_bad(run: Run) -> tuple[int, str] | None:
-    bad = [
-        (int(series.steps[~np.isfinite(series.values)][0]), name)
-        for name, series in run.logs.metrics.items()
-        if len(series.finite) < len(series) and not name.startswith(("time/", "rollout/", "eval/"))
-    ]
-    return min(bad, default=None)
+    bad = not_finite(run.logs).items()
+    return min(((int(one.steps[~np.isfinite(one.values)][0]), name) for name, one in bad), default=None)
 
 
 def _non_finite(run: Run) -> Sign:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from progress_file import write_progress
 
-from sb3_carla.report import ReportError, make_report, read_logs
+from sb3_carla.report import ReportError, analyse, make_report, read_logs
 from sb3_carla.report.logs import bytes_cut_off
 
 
@@ -87,3 +87,45 @@ def test_a_log_full_of_nan_gives_a_report_that_says_so(tmp_path):
     assert "| Every logged number is finite | **FAIL** | train/critic_loss from step 100" in text
     assert "| `train/critic_loss` | - | - |" in text
     assert "no finite value" in text
+
+
+def test_steps_that_go_back_are_put_in_order_and_said(tmp_path):
+    steps = [100, 200, 300, 100, 200, 300, 400]
+    run = write_progress(tmp_path, {"time/total_timesteps": steps, "train/actor_loss": [1, 2, 3, 4, 5, 6, 7]})
+    logs = read_logs(run)
+    assert logs.metrics["train/actor_loss"].steps.tolist() == [100, 100, 200, 200, 300, 300, 400]
+    assert logs.metrics["train/actor_loss"].values.tolist() == [1, 4, 2, 5, 3, 6, 7]
+    assert "go back 1 time(s)" in make_report(run).read_text()
+
+
+def test_a_long_log_is_read_whole_and_drawn_from_its_extremes(tmp_path):
+    values = np.random.default_rng(0).normal(size=50_000)
+    values[31_234] = 1e5
+    run = write_progress(tmp_path, {"train/critic_loss": values.tolist(), "rollout/ep_rew_mean": values.tolist()})
+    text = make_report(run).read_text()
+    assert "| 50000 |" in text
+    assert "… 100000 |" in text
+
+
+def test_an_event_file_of_one_record_and_a_table_of_text_are_no_hindrance(tmp_path):
+    (tmp_path / "progress.csv").write_text("time/total_timesteps,note,train/critic_loss\n100,hello,1\n200,,2\n")
+    assert list(read_logs(tmp_path).metrics) == ["time/total_timesteps", "train/critic_loss"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from([0.0, -0.0, 1.0, -3.0, 1e300, -1e300, 1e-300, math.nan, math.inf, -math.inf]),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_any_numbers_are_analysed(tmp_path_factory, values):
+    names = ["train/q_policy_mean", "train/q1_mean", "train/critic_loss", "grad_norm/actor_cnn", "grad_norm/actor_mlp"]
+    names += ["rollout/ep_rew_mean", "rollout/ep_len_mean", "alerts/x", "train/ent_coef", "train/saturated_share"]
+    run = write_progress(tmp_path_factory.mktemp("any"), dict.fromkeys(names, values))
+    try:
+        found = analyse(run)
+    except ReportError:
+        return
+    assert all(math.isfinite(cause.score) for cause in found.causes)
