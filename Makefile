@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := sb3_carla callbacks tests examples benchmarks docs
 
-.PHONY: help train test lint type format bench clean
+.PHONY: help train test lint type format docs bench clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ type: $(INSTALLED)  ## mypy, strict
 format: $(INSTALLED)  ## Let ruff put the format right
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+docs: $(INSTALLED)  ## Build the site in docs/_build; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
 bench: $(INSTALLED)  ## Print the figures that the documents show
 	$(BIN)/python benchmarks/env_steps.py

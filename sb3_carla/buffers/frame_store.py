@@ -25,7 +25,8 @@ class FrameStore:
 
     With a folder, the planes are in a memory-mapped file of their own there, and a pickled store holds its name only.
     Planes that the latest pickle refers to are not overwritten before the next one, so that it stays valid whatever
-    happens in between. A file that no pickle refers to is removed with the store.
+    happens in between; an earlier one is refused once its planes may have been. A file that no pickle refers to is
+    removed with the store.
 
     :param height: of a plane [px]
     :param width: of a plane [px]
@@ -44,6 +45,8 @@ class FrameStore:
         self._free: list[int] = []
         self._free_after_pickling: list[int] = []
         self._used = 0  # planes that were ever in use: those from here on are untouched
+        self._pickles = 0  # made so far
+        self._oldest_valid_pickle = 0  # as the file beside the planes says
         self._remove_file: weakref.finalize[..., FrameStore] | None = None
 
     @property
@@ -65,6 +68,10 @@ class FrameStore:
 
         :param plane: (height, width)
         """
+        if self.file is not None and self._oldest_valid_pickle != self._pickles:
+            # Said before the first plane of an earlier pickle is overwritten
+            self._oldest_valid_pickle = self._pickles
+            self.file.with_suffix(".oldest").write_text(str(self._pickles))
         if self._free:
             number = self._free.pop()
         else:
@@ -141,12 +148,14 @@ class FrameStore:
             self.planes.flush()
         if self._remove_file is not None:
             self._remove_file.detach()
+        self._pickles += 1
         self._pickled[: self._used] = self._references[: self._used] > 0
         self._free += self._free_after_pickling
         self._free_after_pickling = []
         return {
             **state,
             "planes": self.planes.shape[1:],
+            "_pickles": self._pickles,
             "_pickled": self._pickled[: self._used],
             "_free": list(self._free),
             "_free_after_pickling": [],
@@ -165,5 +174,11 @@ class FrameStore:
             raise FileNotFoundError(
                 f"The frames of this replay buffer were in {self.file}, which is missing or too short. "
                 "Put it back, or start without the saved buffer."
+            )
+        oldest = self.file.with_suffix(".oldest")
+        if oldest.exists() and int(oldest.read_text()) > self._pickles:
+            raise ValueError(
+                f"The frames of this replay buffer were in {self.file}, where later ones have taken their place. "
+                "Load what was saved last, or start without the saved buffer."
             )
         self.planes = np.memmap(self.file, np.uint8, "r+", shape=shape)

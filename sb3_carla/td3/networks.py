@@ -70,8 +70,9 @@ class ImagePreparer:
         if memory is None or memory.shape != images.shape or memory.device != images.device:
             memory = th.empty(images.shape, device=images.device, memory_format=th.channels_last)
             self._memory[name] = memory
-        th.add(th.tensor(-1.0, device=images.device), images, alpha=2 / 255, out=memory)
-        return memory
+        # Put in order while they are bytes, which is several times faster than to do it in the conversion
+        memory.copy_(images.contiguous(memory_format=th.channels_last))
+        return memory.mul_(2 / 255).sub_(1)
 
     def __deepcopy__(self, memo: object) -> ImagePreparer:
         return ImagePreparer()

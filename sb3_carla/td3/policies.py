@@ -32,8 +32,13 @@ __all__ = [
 ]
 
 # 50 bounded features instead of 512 unbounded ones: with the latter, the actor's tanh saturates within the first
-# hundreds of updates on images and then has no gradient.
-BOUNDED_FEATURES: Mapping[str, Any] = {"features_dim": 50, "trunk": "layernorm_tanh"}
+# hundreds of updates on images and then has no gradient. The GRU's output is bounded by itself, its input by the trunk.
+BOUNDED_FEATURES: Mapping[type[Any], Mapping[str, Any]] = {
+    NatureCNN: {"features_dim": 50, "trunk": "layernorm_tanh"},
+    MaxPoolCNN: {"features_dim": 50, "trunk": "layernorm_tanh"},
+    GRUCNN: {"frame_features": 50, "trunk": "layernorm_tanh"},
+    ImageAndStateExtractor: {"cnn_output_dim": 50, "trunk": "layernorm_tanh"},
+}
 
 NET_ARCH = (256, 256)
 
@@ -49,8 +54,8 @@ class ImagePolicy(TD3Policy):
     :param net_arch: hidden layers of actor and critic; ``[256, 256]`` with our extractors, SB3's choice with others
     :param activation_fn: activation function of the hidden layers
     :param features_extractor_class: features extractor; None is the default of the policy
-    :param features_extractor_kwargs: keyword arguments of the features extractor; with the default one, they are added
-        to the default arguments of the policy
+    :param features_extractor_kwargs: keyword arguments of the features extractor; for one of ours, they are added to
+        its `BOUNDED_FEATURES`, whether it was named or not
     :param normalize_images: divide uint8 images by 255 (our extractors map that to [-1, 1]); False if images are
         already normalised
     :param optimizer_class: the optimizer of actor and critic
@@ -65,7 +70,7 @@ class ImagePolicy(TD3Policy):
     """
 
     default_extractor_class: ClassVar[type[BaseFeaturesExtractor]] = NatureCNN
-    default_extractor_kwargs: ClassVar[Mapping[str, Any]] = BOUNDED_FEATURES
+    bounded_features: ClassVar[Mapping[type[Any], Mapping[str, Any]]] = BOUNDED_FEATURES
 
     def __init__(
         self,
@@ -93,7 +98,8 @@ class ImagePolicy(TD3Policy):
         self.encoder = encoder
         if features_extractor_class is None:
             features_extractor_class = self.default_extractor_class
-            features_extractor_kwargs = {**self.default_extractor_kwargs, **(features_extractor_kwargs or {})}
+        bounded = self.bounded_features.get(features_extractor_class, {})
+        features_extractor_kwargs = {**bounded, **(features_extractor_kwargs or {})}
         if net_arch is None and reads_images(features_extractor_class, observation_space):
             # SB3 gives other classes than its own NatureCNN the hidden layers that it uses for vectors.
             net_arch = list(NET_ARCH)
@@ -101,7 +107,7 @@ class ImagePolicy(TD3Policy):
             # The same up to rounding, like the conversion of the images, and three times as fast
             optimizer_kwargs = {"fused": True, **(optimizer_kwargs or {})}
         if not normalize_images and issubclass(features_extractor_class, ImageExtractor | ImageAndStateExtractor):
-            features_extractor_kwargs = {**(features_extractor_kwargs or {}), "normalized_image": True}
+            features_extractor_kwargs["normalized_image"] = True
         self._preparer = ImagePreparer()
         super().__init__(
             observation_space,
@@ -172,17 +178,15 @@ class MaxPoolCnnPolicy(ImagePolicy):
 
 
 class GruCnnPolicy(ImagePolicy):
-    """`ImagePolicy` with `GRUCNN`: the frames go through the bounded trunk, the GRU's output is bounded by itself."""
+    """`ImagePolicy` with `GRUCNN`."""
 
     default_extractor_class = GRUCNN
-    default_extractor_kwargs: ClassVar[Mapping[str, Any]] = {"frame_features": 50, "trunk": "layernorm_tanh"}
 
 
 class MultiInputPolicy(ImagePolicy):
     """`ImagePolicy` with `ImageAndStateExtractor`, for Dict observations."""
 
     default_extractor_class = ImageAndStateExtractor
-    default_extractor_kwargs: ClassVar[Mapping[str, Any]] = {"cnn_output_dim": 50, "trunk": "layernorm_tanh"}
 
 
 def extractor_class(policy_class: type[Any], policy_kwargs: Mapping[str, Any]) -> type[Any] | None:

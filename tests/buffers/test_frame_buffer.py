@@ -372,6 +372,19 @@ def test_missing_frames_are_an_error_that_names_the_file(tmp_path: Path) -> None
         pickle.loads(saved)
 
 
+def test_of_two_saves_on_the_disk_the_earlier_is_refused_once_frames_have_come_in(tmp_path: Path) -> None:
+    buffer = FrameReplayBuffer(20, image_space(), ACTIONS, folder=tmp_path)
+    fill(buffer, 30)
+    earlier = pickle.dumps(buffer)
+    fill(buffer, 30, seed=1)
+    later = pickle.dumps(buffer)
+    pickle.loads(earlier)  # no frame has come in since: all are still there, as after a crash in the second save
+    fill(buffer, 1, seed=2)
+    with pytest.raises(ValueError, match="later ones have taken their place. Load what was saved last"):
+        pickle.loads(earlier)
+    pickle.loads(later)
+
+
 def test_what_it_takes_on_the_disk_is_said_and_compared_with_the_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

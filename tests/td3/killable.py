@@ -18,6 +18,7 @@ from pixels import PixelEnv
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from sb3_carla import CarlaEnv
 from sb3_carla.buffers import PrioritizedReplayBuffer
 from sb3_carla.td3 import TD3, checkpoint
 
@@ -47,12 +48,19 @@ def vectors(folder: str) -> tuple[VecEnv, dict[str, Any]]:
     return VecNormalize(env), {"policy": "MlpPolicy", "n_steps": 3, **SETTINGS}
 
 
+def simulator(folder: str) -> tuple[VecEnv, dict[str, Any]]:
+    return DummyVecEnv([CarlaEnv]), {"policy": "CnnPolicy", **SETTINGS}
+
+
+KINDS = {"images": images, "vectors": vectors, "simulator": simulator}
+
+
 def train(
     kind: str, folder: str, die_after: tuple[int, float] | None = None, die_while_writing: int | None = None
 ) -> None:
     """Train to the end and write the weights.
 
-    :param kind: ``images`` or ``vectors``
+    :param kind: one of `KINDS`
     :param folder: where the checkpoint is, and where the weights go
     :param die_after: send SIGKILL to this process so many seconds after this step
     :param die_while_writing: send SIGKILL to this process when its checkpoint of this number is written but not renamed
@@ -68,7 +76,7 @@ def train(
                 os.kill(os.getpid(), signal.SIGKILL)
 
         checkpoint.os.fsync = die  # type: ignore[attr-defined]
-    env, arguments = {"images": images, "vectors": vectors}[kind](folder)
+    env, arguments = KINDS[kind](folder)
     path = Path(folder) / "run.checkpoint"
     model = checkpoint.resume(path, env, device="cpu") if path.exists() else TD3(env=env, **arguments)
     (Path(folder) / "started").write_text(str(model.num_timesteps))
@@ -76,6 +84,7 @@ def train(
         threading.Thread(target=_die, args=(model, *die_after), daemon=True).start()
     callback = checkpoint.CheckpointEvery(EVERY, path)
     model.learn(STEPS - model.num_timesteps, reset_num_timesteps=False, callback=callback)
+    env.close()
     optimizers = {name: getattr(model, name).optimizer.state_dict()["state"] for name in ("actor", "critic")}
     weights = {**model.policy.state_dict(), **_flat(optimizers), "record": th.tensor(model.last_update.critic_loss)}
     unfinished = Path(folder) / "unfinished"

@@ -17,17 +17,17 @@ import pytest
 import stable_baselines3
 import stable_baselines3.td3
 
-from sb3_carla.td3 import TD3, CnnPolicy, MultiInputPolicy
+from sb3_carla.td3 import TD3
+from sb3_carla.td3.policies import BOUNDED_FEATURES, ImagePolicy
 
-PLAIN_TRUNK = {"trunk": "leaky_relu"}
+PLAIN_TRUNK = {extractor: {**kwargs, "trunk": "leaky_relu"} for extractor, kwargs in BOUNDED_FEATURES.items()}
 
 
 def main() -> int:
     if len(sys.argv) < 2 or not (Path(sys.argv[1]) / "tests" / "test_run.py").exists():
         print("Give the folder of a checkout of Stable-Baselines3, with its tests.", file=sys.stderr)
         return 2
-    CnnPolicy.default_extractor_kwargs = {**CnnPolicy.default_extractor_kwargs, **PLAIN_TRUNK}
-    MultiInputPolicy.default_extractor_kwargs = {**MultiInputPolicy.default_extractor_kwargs, **PLAIN_TRUNK}
+    ImagePolicy.bounded_features = PLAIN_TRUNK
     stable_baselines3.TD3 = stable_baselines3.td3.TD3 = TD3
     # The name is part of the test or of its parameters. Files without it may need packages that are not installed
     files = [str(file) for file in sorted((Path(sys.argv[1]) / "tests").glob("test_*.py")) if "TD3" in file.read_text()]

@@ -55,6 +55,19 @@ def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_weights(
     assert_equal(expected, tmp_path)
 
 
+@pytest.mark.slow
+def test_killed_on_the_embedded_simulator_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("uninterrupted", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    assert run("simulator", folders[0]) == 0
+    for first, last in ((5, 40), (45, 75)):
+        assert run("simulator", folders[1], die_after=(random.randint(first, last), random.uniform(0, 0.02))) == -9
+    assert run("simulator", folders[1]) == 0
+    assert int((folders[1] / "started").read_text()) >= killable.EVERY
+    assert_equal(th.load(folders[0] / "weights"), folders[1])
+
+
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_from_the_one_before(
     uninterrupted: tuple[str, Any], tmp_path: Path
 ) -> None:

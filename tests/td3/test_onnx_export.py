@@ -29,9 +29,7 @@ def example() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(
-    ("policy", "encoder"), [("CnnPolicy", "separate"), ("MultiInputPolicy", "critic")]
-)
+@pytest.mark.parametrize(("policy", "encoder"), [("CnnPolicy", "separate"), ("MultiInputPolicy", "critic")])
 def test_the_exported_policy_acts_as_the_model(example: ModuleType, policy: str, encoder: str, tmp_path: Path) -> None:
     env: Any = DictEnv() if policy == "MultiInputPolicy" else PixelEnv()
     model = TD3(policy, env, buffer_size=10, device="cpu", policy_kwargs={"encoder": encoder})

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from pixels import DictEnv, PixelEnv
 from torch import nn
 
+from sb3_carla.extractors import NatureCNN
 from sb3_carla.td3 import PARTS, TD3, CnnPolicy, PartsError
 
 
@@ -122,6 +123,18 @@ def test_a_dict_of_vectors_has_the_rates_and_layers_of_sb3() -> None:
     model = TD3("MultiInputPolicy", env, buffer_size=10, device="cpu")
     assert set(rates(model).values()) == {1e-3}
     assert model.policy.net_arch == [400, 300]
+
+
+@pytest.mark.parametrize("named", [None, NatureCNN], ids=["default", "named"])
+def test_our_extractors_have_bounded_features_whether_they_are_named_or_not(named: Any) -> None:
+    policy_kwargs: dict[str, Any] = {} if named is None else {"features_extractor_class": named}
+    extractor = make_model(policy_kwargs=policy_kwargs).actor.features_extractor
+    assert extractor.features_dim == 50
+    assert isinstance(extractor.trunk[-1], nn.Tanh)
+    policy_kwargs["features_extractor_kwargs"] = {"features_dim": 512, "trunk": "leaky_relu"}
+    plain = make_model(policy_kwargs=policy_kwargs).actor.features_extractor
+    assert plain.features_dim == 512
+    assert isinstance(plain.trunk[-1], nn.LeakyReLU)
 
 
 def test_a_part_without_a_rate_of_its_own_follows_a_replaced_schedule() -> None:
