@@ -6,7 +6,7 @@ from importlib.metadata import version as installed_version
 
 project = "sb3_carla"
 author = "the sb3_carla contributors"
-copyright = "2026, the sb3_carla contributors"  # noqa: A001  Sphinx's name
+copyright = "2026, the sb3_carla contributors"
 release = version = installed_version("sb3-carla")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]

@@ -34,7 +34,7 @@ from torch import nn
 
 from sb3_carla import TD3, CarlaEnv, NatureCNN
 from sb3_carla.report import compare_runs
-from sb3_stability import StopTrainingOnQValueExplosion
+from sb3_stability import LeakyActorLossError, StopTrainingOnQValueExplosion, check_actor_loss
 
 # The founding run's own values (zoo_configs/presets/founding.yml), with the features that it had: 512, not bounded.
 FOUNDING: dict[str, Any] = {
@@ -124,6 +124,7 @@ class Outcome:
     gradient_cnn: float = 0.0  # of the actor, before clipping, at the end
     gradient_mlp: float = 0.0
     saturated: float = 0.0  # share of the actions at their limits at the end
+    leaking: int = 0  # tensors of the actor that the probe finds the actor loss to reach past the action
     seconds: float = 0.0
 
 
@@ -174,7 +175,7 @@ def train(form: str, seed: int, settings: dict[str, Any], env_name: str, updates
     :param folder: where its log goes
     """
     start = time.perf_counter()
-    env: gym.Env[Any, Any] = CarlaEnv(seed=seed) if env_name == "carla" else RandomFrames()
+    env: gym.Env[Any, Any] = CarlaEnv(seed=seed, reward="founding") if env_name == "carla" else RandomFrames()
     outcome = Outcome(form, seed)
     stop = StopTrainingOnQValueExplosion(verbose=0)
     starts = max(200, settings["batch_size"])
@@ -188,6 +189,7 @@ def train(form: str, seed: int, settings: dict[str, Any], env_name: str, updates
         )  # the report reads it
         watch = Watch(outcome, updates, log_every=max(updates // 80, 1))
         model.learn(starts + 2 * updates, callback=[stop, watch], log_interval=10**9)
+        outcome.leaking = count_leaks(model)
         model.logger.close()
     finally:
         env.close()
@@ -198,10 +200,22 @@ def train(form: str, seed: int, settings: dict[str, Any], env_name: str, updates
     return outcome
 
 
+def count_leaks(model: TD3) -> int:
+    """Ask sb3_stability's probe, which needs one batch and no training at all.
+
+    :param model: with some transitions in its replay buffer
+    """
+    try:
+        check_actor_loss(model)
+    except LeakyActorLossError as error:
+        return len(error.parameters)
+    return 0
+
+
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as a Markdown table."""
     titles = ["run", "updates", "stopped", "mean Q(s, π(s))", "bound", "Q / bound", "latency", "Q on replay"]
-    titles += ["actor CNN / MLP gradient", "saturated"]
+    titles += ["actor CNN / MLP gradient", "saturated", "leak probe"]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for one in outcomes:
         ratio = one.q_policy / one.bound if one.bound else float("nan")
@@ -214,6 +228,7 @@ def table(outcomes: list[Outcome]) -> str:
         ]
         cells += [f"{one.bound:.4g}", f"{ratio:.2g}", latency, f"{one.q_replay:.3g}"]
         cells += [f"{one.gradient_cnn:.3g} / {one.gradient_mlp:.3g}", f"{100 * one.saturated:.0f} %"]
+        cells += [f"{one.leaking} tensors leak" if one.leaking else "clean"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

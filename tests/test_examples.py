@@ -46,3 +46,11 @@ def test_the_callbacks_watch_a_training_that_has_nothing_to_do_with_carla(
 ) -> None:
     output = run([sys.executable, str(EXAMPLES / "callbacks_elsewhere.py"), "--steps", "160"], tmp_path, environment)
     assert "160 steps without an explosion." in output
+
+
+def test_the_founding_explosion_is_stopped_and_its_cure_is_not(tmp_path: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, str(EXAMPLES / "founding_explosion.py"), "--short", "--out", str(tmp_path / "out")]
+    rows = [line.split("|") for line in run(command, tmp_path, environment).splitlines() if ", seed" in line]
+    stopped = {row[1].split(",")[0].strip(): row[3].strip() for row in rows}
+    assert stopped == {"leaky": "yes", "healthy": "no"}
+    assert (tmp_path / "out/report/comparison.html").is_file()

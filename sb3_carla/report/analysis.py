@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sb3_carla.report.causes import Cause, rank_causes
 from sb3_carla.report.checks import Check, run_checks
 from sb3_carla.report.growth import Growth, find_growth
@@ -64,6 +66,11 @@ def analyse(run_dir: Path) -> Analysis:
     :raises ReportError: there is nothing to report on
     """
     logs = read_logs(run_dir)
+    with np.errstate(over="ignore"):  # squares of what an explosion leaves in a log
+        return _judge(logs)
+
+
+def _judge(logs: RunLogs) -> Analysis:
     settings = read_settings(logs)
     growths = find_growth(logs, settings)
     signs = read_signs(logs, settings, growths)

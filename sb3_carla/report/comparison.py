@@ -50,7 +50,7 @@ def compare_runs(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     picture = folder / "comparison.png"
     draw_comparison({label: run.logs for label, run in runs.items()}, groups(labels), picture)
     sections = [
-        f"# Comparison of {len(runs)} runs",
+        f"# Comparison of {len(runs)} run{'s' if len(runs) > 1 else ''}",
         "## Outcomes\n\n" + _outcomes(runs, pages, folder),
         *[f"**Not compared:** {reason}" for reason in unread.values()],
         f"## Curves\n\n![Curves of all runs]({link(picture, folder)})",

@@ -42,6 +42,11 @@ _NO_MEASUREMENT = (
     "eval/",
     "alerts/",
     "stability/q_limit",
+    "stability/q_gap_limit",
+    "stability/checkpoint_step",
+    "stability/rollbacks",
+    "stability/lr_factor",
+    "stability/gates_passed",
     "train/learning_rate",
     "grad_limit/",
     "grad_clipped_share/",
@@ -49,7 +54,7 @@ _NO_MEASUREMENT = (
     "train/clip_fraction",
     "train/saturated_share",
 )
-_COUNTERS = ("train/n_updates", "train/skipped_updates", "stability/n_updates", "stability/looks")
+_COUNTERS = ("train/n_updates", "train/skipped_updates")
 
 
 @dataclass(frozen=True)

@@ -37,17 +37,15 @@ def _saturated(run: Run) -> Sign:
 
 
 def _actor_gradient_dead(run: Run) -> Sign:
-    norms = run.first("grad_norm/actor_mlp")
+    norms = run.first("grad_norm/actor_mlp", "stability/actor_grad_norm")
     if norms is None or len(norms) < 2:
         return Sign(None, "the actor's gradient norms were not logged")
     largest, late = float(norms.values.max()), float(_tail(norms).max())
-    return Sign(
-        late < DEAD * largest or largest == 0, f"gradient norm of the actor's MLP {late:.3g}, was {largest:.3g}"
-    )
+    return Sign(late < DEAD * largest or largest == 0, f"gradient norm of the actor {late:.3g}, was {largest:.3g}")
 
 
 def _cnn_alone(run: Run) -> Sign:
-    cnn, mlp = run.first("grad_norm/actor_cnn"), run.first("grad_norm/actor_mlp")
+    cnn, mlp = run.first("grad_norm/actor_cnn"), run.first("grad_norm/actor_mlp", "stability/actor_grad_norm")
     if cnn is None or mlp is None:
         return Sign(None, "the actor's gradient norms were not logged per part")
     at_cnn, at_mlp = float(np.median(_tail(cnn))), float(np.median(_tail(mlp)))
@@ -56,7 +54,9 @@ def _cnn_alone(run: Run) -> Sign:
 
 
 def _large_gradient(run: Run) -> Sign:
-    norms = {part: series.finite for part, series in run.logs.under("grad_norm/").items() if len(series.finite)}
+    logged = {**run.logs.under("stability/"), **run.logs.under("grad_norm/")}
+    parts = {*run.logs.under("grad_norm/"), "actor_grad_norm", "critic_grad_norm"} & logged.keys()
+    norms = {part: logged[part].finite for part in sorted(parts) if len(logged[part].finite)}
     if not norms:
         return Sign(None, "no gradient norms were logged")
     part = max(norms, key=lambda name: float(norms[name].values.max()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sb3_carla.report.logs import Floats, Series
+from sb3_carla.report.logs import Series
 
 _FEWEST_FOR_A_TREND = 6
 
@@ -60,9 +60,6 @@ def summarise(series: Series) -> Summary:
 def trend(series: Series) -> str:
     """Compare the mean of a metric's first fifth with that of its last: a trend is more than two standard errors.
 
-    Means over past episodes, as SB3 logs them, hardly change from one value to the next. So many values count as fewer
-    independent ones.
-
     :param series: any logged metric
     :return: "rising", "falling", "flat", with a factor where the size changed tenfold, or "too few values"
     """
@@ -73,9 +70,7 @@ def trend(series: Series) -> str:
     with np.errstate(over="ignore"):
         early, late = values[:fifth], values[-fifth:]
         change = float(late.mean() - early.mean())
-        spread = (
-            2.0 * float(np.hypot(early.std(), late.std())) / math.sqrt(max(fifth * _independent_share(values), 1.0))
-        )
+        spread = 2.0 * float(np.hypot(early.std(), late.std())) / math.sqrt(fifth)
         size, was = float(np.abs(late).mean()), float(np.abs(early).mean())
     if abs(change) <= max(spread, 1e-12 * max(size, was)):
         return "flat"
@@ -85,18 +80,6 @@ def trend(series: Series) -> str:
     if size > 0 and was > 10 * size:
         return f"{direction}, /{was / size:.3g}"
     return direction
-
-
-def _independent_share(values: Floats) -> float:
-    """Independent values per value, from the correlation of neighbours about a straight line (an AR(1) process)."""
-    time = np.arange(len(values)) - (len(values) - 1) / 2
-    scaled = values / max(float(np.abs(values).max()), 1e-300)  # squares of large values overflow
-    rest = scaled - scaled.mean() - time * float((time * scaled).sum() / (time**2).sum())
-    power = float((rest**2).sum())
-    if power < 1e-20 * len(values):
-        return 1.0
-    correlation = min(max(float((rest[1:] * rest[:-1]).sum()) / power, 0.0), 0.99)
-    return (1.0 - correlation) / (1.0 + correlation)
 
 
 def smooth(series: Series, share: float = 0.1) -> Series:

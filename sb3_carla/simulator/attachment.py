@@ -8,10 +8,11 @@ that is not a ghost starts a little higher and is drawn in where something stand
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
+from sb3_carla.simulator.collision import Box, Scenery, Solid, first_on_ray
 from sb3_carla.simulator.geometry import Transform
 
 Point = tuple[float, float, float]
@@ -20,6 +21,7 @@ FreeWay = Callable[[Point, Point], float]
 
 _LAG_RATE: Final = 8.0  # the arm makes up for this much of its lag [1/s]
 _LIFT: Final = 0.3  # of an arm that is no ghost [m]
+_RADIUS: Final = 0.12  # how far the arm keeps clear of things [m]
 _STILL: Final = 1e-3  # lag at which the arm has caught up [deg]
 
 
@@ -65,3 +67,23 @@ class SpringArm:
         dz = -self._length * math.sin(math.radians(self._pitch))
         share = 1.0 if self._ghost else free_way((x, y, z), (x + dx, y + dy, z + dz))
         return Transform(x + share * dx, y + share * dy, z + share * dz, self._pitch, heading, 0.0)
+
+
+def free_way(solids: Sequence[Solid], scenery: Scenery, parent: Any, start: Point, end: Point) -> float:
+    """How much of the way from a parent to what hangs on it nothing stands in, 0..1.
+
+    :param solids: what moves
+    :param scenery: what never moves
+    :param parent: is not in the way
+    :param start: of the way [m]
+    :param end: of the way [m]
+    """
+    reach = math.dist(start, end)
+    if reach == 0.0:
+        return 1.0
+    ahead = ((end[0] - start[0]) / reach, (end[1] - start[1]) / reach, (end[2] - start[2]) / reach)
+    around = Box(None, 0.5 * reach + _RADIUS, 0.5 * reach + _RADIUS)
+    around.place(0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]), -math.inf, math.inf, 0.0)
+    boxes = [one.box for one in solids if one is not parent] + scenery.within(around)
+    found = first_on_ray(boxes, start, ahead, reach, _RADIUS)
+    return 1.0 if found is None else found[0] / reach

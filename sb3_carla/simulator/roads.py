@@ -19,6 +19,8 @@ __all__ = ["Lane", "MapError", "Mark", "RoadMap", "built_in_maps"]
 
 _LARGEST = 12_000.0  # extent of a map along x and y [m]
 _SPAWN_EVERY = 20.0  # [m] along a lane
+_SPAWN_ENOUGH = 100  # programs written for CARLA's towns count on so many; a small map has them closer together
+_SPAWN_CLOSER = 12.0  # [m]
 _SPAWN_CLEAR = 7.0  # distance from either end of a lane [m]
 _SPAWN_HEIGHT = 0.3  # above the lane [m], as in CARLA's towns
 
@@ -98,14 +100,18 @@ class RoadMap:
     @cached_property
     def spawn_points(self) -> list[Transform]:
         """Poses on all driving lanes outside junctions from which traffic can go on, in the map's own order."""
+        points = self._spawn_points(_SPAWN_EVERY)
+        return points if len(points) >= _SPAWN_ENOUGH else self._spawn_points(_SPAWN_CLOSER)
+
+    def _spawn_points(self, every: float) -> list[Transform]:
         points = []
         for lane in self.lanes:
             if lane.kind != "driving" or lane.junction != -1:
                 continue
             travelled = arc_length(lane.centre)
             room = travelled[-1] - 2 * _SPAWN_CLEAR
-            for i in range(int(room // _SPAWN_EVERY) + 1 if room > 0 else 0):
-                distance = _SPAWN_CLEAR + i * _SPAWN_EVERY
+            for i in range(int(room // every) + 1 if room > 0 else 0):
+                distance = _SPAWN_CLEAR + i * every
                 s = float(np.interp(distance, travelled, lane.s))
                 waypoint = self._map.get_waypoint_xodr(lane.road, lane.id, s)
                 if waypoint is None or not waypoint.next(5.0):

@@ -37,6 +37,8 @@ _WALLS = [
 ]  # R, G, B  # fmt: skip
 _LEAVES = [(62, 104, 48), (78, 120, 54), (52, 92, 50), (92, 124, 58), (70, 96, 40)]
 _BARK = (86, 68, 52)
+_STOREYS = (0.12, 0.34, 0.28, 0.18, 0.08)  # share of houses of one storey, two, ...
+_FARM_STOREYS = (0.5, 0.5, 0.0, 0.0, 0.0)
 _STEEL = (92, 96, 100)
 _ZINC = (168, 174, 178)
 
@@ -81,7 +83,7 @@ def place_scenery(roads: RoadMap, keep_clear: Iterable[tuple[float, float]] = ()
             town = lane.kind == "sidewalk"
             if random.random() < (0.62 if town else 0.12):
                 width = random.uniform(8.0, 12.0)
-                storeys = 1 + int(random.choice(5, p=(0.12, 0.34, 0.28, 0.18, 0.08)))
+                storeys = 1 + int(random.choice(5, p=_STOREYS if town else _FARM_STOREYS))
                 place = _at(lane, at + width / 2)
                 builder.house(
                     place, width, storeys, random.uniform(1.4, 3.4) if town else 12.0, _WALLS[walls[random.integers(6)]]

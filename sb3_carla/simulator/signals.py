@@ -35,6 +35,8 @@ class StopLane(NamedTuple):
     yaw: float  # of traffic [deg]
     width: float  # [m]
     length: float  # in which cars stand before the line [m]
+    road: int  # OpenDRIVE's ids
+    lane: int
 
     def holds(self, x: float, y: float, cos: float, sin: float) -> bool:
         """Whether a point is on the stretch, of something that heads (cos, sin) as the lane's traffic does."""
@@ -135,7 +137,7 @@ def _stop_lane(roads: RoadMap, waypoint: Any) -> StopLane:
     at, yaw = waypoint.transform.location, math.remainder(waypoint.transform.rotation.yaw, 360.0)
     speed = roads.speed_limit_kmh(at.x, at.y) / 3.6
     length = min(_LONGEST, max(_SHORTEST, 0.3 * speed * speed / _BRAKING + 3.0))
-    return StopLane(at.x, at.y, at.z, yaw, waypoint.lane_width, length)
+    return StopLane(at.x, at.y, at.z, yaw, waypoint.lane_width, length, waypoint.road_id, waypoint.lane_id)
 
 
 def _post(roads: RoadMap, landmark: Any, type_id: str, lanes: tuple[StopLane, ...]) -> Post:

@@ -16,6 +16,7 @@ from sb3_carla.simulator.camera import Camera, Scene
 from sb3_carla.simulator.collision import Scenery
 from sb3_carla.simulator.geometry import Transform
 from sb3_carla.simulator.rays import RayScene
+from sb3_carla.simulator.road_paint import paint
 from sb3_carla.simulator.roads import MapError, RoadMap, built_in_maps
 from sb3_carla.simulator.roadside import place_roadside
 from sb3_carla.simulator.scenery import place_scenery
@@ -50,6 +51,7 @@ class Town:
     def __init__(self, roads: RoadMap):
         self.roads = roads
         self.signals = read_signals(roads)
+        roads.lanes = paint(roads, self.signals)
         roadside = place_roadside(self.signals)
         self.bodies = np.concatenate([roadside, place_scenery(roads, roadside["centre"][:, :2].tolist())])
         self.scenery = Scenery(self.bodies)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.actors import Actor, SolidActor
-from sb3_carla.simulator.attachment import Attachment
+from sb3_carla.simulator.attachment import Attachment, free_way
 from sb3_carla.simulator.blueprints import BLUEPRINTS, SPECTATOR, Blueprint
-from sb3_carla.simulator.collision import Box, Hit, contact, first_on_ray, resolve
+from sb3_carla.simulator.collision import Hit, contact, resolve
 from sb3_carla.simulator.drivetrain import GRAVITY
 from sb3_carla.simulator.geometry import BODY, Transform
 from sb3_carla.simulator.road_users import Vehicle, Walker
@@ -36,7 +36,6 @@ Bodies = npt.NDArray[Any]
 
 _HEAD: Final = HEADED + EPISODE_HEADER.size  # [bytes] of the snapshot message in front of its records
 _ORIGIN: Final = Transform()
-_ARM_RADIUS: Final = 0.12  # what a spring arm keeps clear of [m]
 MAX_ACTORS: Final = 5000  # a client that spawns without end must not take all memory
 
 
@@ -243,23 +242,11 @@ class World:
         for actor in self._attached:
             assert actor.parent is not None
             if actor.parent.changed or actor.swings:
-                actor.follow(delta, partial(self._free_way, actor.parent))
+                actor.follow(delta, partial(free_way, self.solids, self.town.scenery, actor.parent))
         self.frame += 1
         self.elapsed += delta
         self.delta = delta
         self._platform = self.elapsed if platform is None else platform
-
-    def _free_way(self, parent: Actor, start: Vector, end: Vector) -> float:
-        """How much of the way from a parent to what hangs on it nothing stands in, 0..1."""
-        reach = math.dist(start, end)
-        if reach == 0.0:
-            return 1.0
-        ahead: Vector = ((end[0] - start[0]) / reach, (end[1] - start[1]) / reach, (end[2] - start[2]) / reach)
-        around = Box(None, 0.5 * reach + _ARM_RADIUS, 0.5 * reach + _ARM_RADIUS)
-        around.place(0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]), -math.inf, math.inf, 0.0)
-        boxes = [one.box for one in self.solids if one is not parent] + self.town.scenery.within(around)
-        found = first_on_ray(boxes, start, ahead, reach, _ARM_RADIUS)
-        return 1.0 if found is None else found[0] / reach
 
     def snapshot(self) -> bytearray:
         """The message for the subscribers of the world stream; valid until the next call."""

@@ -139,3 +139,21 @@ def test_the_report_lists_causes_with_evidence_and_advice(tmp_path):
     data = json.loads((page.parent / "report.json").read_text())
     assert data["causes"][0]["strength"] == "strong"
     assert data["signs"]["policy_apart"]["present"] is True
+
+
+def test_the_leak_probe_decides(tmp_path):
+    found = {**HEALTHY, "alerts/actor_loss_leak": [1.0] + [0.0] * (N - 1)}
+    assert "leaks into" in analyse(write_progress(tmp_path / "found", found)).causes[0].name
+    clean = {**HEALTHY, **FAULTS["leaks into"], "alerts/actor_loss_leak": [0.0] * N}
+    (cause,) = [one for one in analyse(write_progress(tmp_path / "clean", clean)).causes if "leaks into" in one.name]
+    assert any("probe found nothing" in text for text in cause.evidence_against)
+
+
+def test_what_the_stability_callbacks_log_is_read_where_the_algorithm_logs_nothing(tmp_path):
+    own = {name: HEALTHY[name] for name in HEALTHY if name.startswith(("stability/", "rollout/"))}
+    columns = {**own, "rollout/ep_rew_mean": FLAT, "stability/q_policy_mean": EXPLODED}
+    columns |= {"stability/q_replay_mean": [1.0] * N, "stability/saturated_share": [1.0] * N}
+    columns |= {"train/n_updates": (10 * TIME).tolist()}
+    run = analyse(write_progress(tmp_path, columns))
+    assert "leaks into" in run.causes[0].name
+    assert run.growths[0].metric == "stability/q_policy_mean"

@@ -12,16 +12,21 @@ from sb3_carla.report import ReportError, compare_runs
 from sb3_carla.report.comparison import groups
 
 
-@pytest.fixture
-def three_runs(tmp_path):
+@pytest.fixture(scope="module")
+def three_runs(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("three")
     columns = {"train/q_policy_mean": [1.0, 2.0, 3.0], "rollout/ep_rew_mean": [1.0, 5.0, 9.0]}
     runs = [write_progress(tmp_path / "logs" / f"TD3_{i}", columns) for i in (1, 2)]
     diverged = {"train/q_policy_mean": [1.0, 1e4, 1e9], "alerts/q_value_explosion": [0, 1, 1]}
     return [*runs, write_progress(tmp_path / "logs" / "leaky", diverged)]
 
 
-def test_the_comparison_has_a_row_per_run_and_a_column_per_run(three_runs, tmp_path):
-    page = compare_runs(three_runs, tmp_path / "out")
+@pytest.fixture(scope="module")
+def page(three_runs):
+    return compare_runs(three_runs)
+
+
+def test_the_comparison_has_a_row_per_run_and_a_column_per_run(page):
     text = page.read_text()
     assert "# Comparison of 3 runs" in text
     assert re.search(
@@ -32,8 +37,7 @@ def test_the_comparison_has_a_row_per_run_and_a_column_per_run(three_runs, tmp_p
     assert cv2.imread(str(page.parent / "comparison.png")).shape[0] > 600
 
 
-def test_every_run_has_its_own_report_that_the_comparison_links_to(three_runs, tmp_path):
-    page = compare_runs(three_runs, tmp_path / "out")
+def test_every_run_has_its_own_report_that_the_comparison_links_to(page):
     links = re.findall(r"\]\(([^)]+)\)", page.read_text())
     assert len(links) == 7  # the picture, and two pages per run
     assert all((page.parent / link).is_file() for link in links)
@@ -42,9 +46,9 @@ def test_every_run_has_its_own_report_that_the_comparison_links_to(three_runs, t
 
 
 def test_a_run_that_cannot_be_read_is_named_and_the_others_are_compared(three_runs, tmp_path):
-    (tmp_path / "logs" / "empty").mkdir()
-    text = compare_runs([*three_runs, tmp_path / "logs" / "empty"], tmp_path / "out").read_text()
-    assert "# Comparison of 3 runs" in text
+    (tmp_path / "empty").mkdir()
+    text = compare_runs([three_runs[0], tmp_path / "empty"], tmp_path / "out").read_text()
+    assert "# Comparison of 1 run\n" in text
     assert "**Not compared:**" in text
     assert "empty holds neither TensorBoard event files" in text
 
@@ -66,10 +70,11 @@ def test_runs_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
     assert "| metric | a/TD3_1 | b/TD3_1 |" in compare_runs(runs, tmp_path / "out").read_text()
 
 
-def test_settings_that_differ_are_listed(three_runs, tmp_path):
-    (three_runs[0] / "config.yml").write_text("gamma: 0.9\nlearning_rate: 1e-4\n")
-    (three_runs[1] / "config.yml").write_text("gamma: 0.99\nlearning_rate: 1e-4\n")
-    text = compare_runs(three_runs[:2], tmp_path / "out").read_text()
+def test_settings_that_differ_are_listed(tmp_path):
+    runs = [write_progress(tmp_path / name, {"train/actor_loss": [1.0]}) for name in ("a", "b")]
+    for run, gamma in zip(runs, (0.9, 0.99), strict=True):
+        (run / "config.yml").write_text(f"gamma: {gamma}\nlearning_rate: 1e-4\n")
+    text = compare_runs(runs, tmp_path / "out").read_text()
     assert "| gamma | 0.9 | 0.99 |" in text
     assert "| learning_rate |" not in text
 
@@ -83,13 +88,14 @@ def test_repetitions_are_grouped_by_the_number_at_the_end_of_their_name():
     assert groups(["TD3-seed1", "TD3-seed2", "1", "2"]) == {"TD3-seed1": "TD3", "TD3-seed2": "TD3", "1": "1", "2": "2"}
 
 
-def test_the_command_compares_several_runs_and_reports_on_one(three_runs, capsys):
-    assert main(["report", *map(str, three_runs)]) == 0
-    page = three_runs[0].parent / "comparison" / "comparison.md"
+def test_the_command_compares_several_runs_and_reports_on_one(tmp_path, capsys):
+    runs = [write_progress(tmp_path / name, {"train/actor_loss": [1.0]}) for name in ("a", "b")]
+    assert main(["report", *map(str, runs)]) == 0
+    page = tmp_path / "comparison" / "comparison.md"
     assert str(page) in capsys.readouterr().out
     assert page.with_suffix(".html").is_file()
-    assert main(["report", str(three_runs[2])]) == 0
-    assert (three_runs[2] / "report" / "report.html").is_file()
+    assert main(["report", str(runs[0])]) == 0
+    assert (runs[0] / "report" / "report.html").is_file()
 
 
 def test_the_command_says_what_is_wrong_with_an_empty_folder(tmp_path, capsys):

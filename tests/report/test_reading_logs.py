@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from progress_file import write_progress
 from stable_baselines3 import TD3
@@ -60,3 +61,20 @@ def test_the_reason_for_a_stop_is_in_the_report(tmp_path):
     text = make_report(tmp_path).read_text()
     assert stop.message in text
     assert f"| No alert fired | **FAIL** | q_value_explosion at step {model.num_timesteps} |" in text
+
+
+def test_evaluations_come_from_the_file_of_the_eval_callback(tmp_path):
+    steps, rewards = np.array([100, 200]), np.array([[1.0, 3.0], [5.0, 7.0]])
+    np.savez(tmp_path / "evaluations.npz", timesteps=steps, results=rewards, ep_lengths=np.array([[10, 20], [30, 40]]))
+    logs = read_logs(tmp_path)
+    assert logs.metrics["eval/mean_reward"].values.tolist() == [2.0, 6.0]
+    assert logs.metrics["eval/mean_ep_length"].values.tolist() == [15.0, 35.0]
+    assert logs.last_step == 200
+
+
+def test_an_unreadable_file_of_evaluations_is_said_and_the_rest_is_read(tmp_path):
+    write_progress(tmp_path, {"train/actor_loss": [1.0]})
+    (tmp_path / "evaluations.npz").write_bytes(b"PK no archive")
+    logs = read_logs(tmp_path)
+    assert "evaluations.npz cannot be read" in logs.notes[0]
+    assert "train/actor_loss" in logs.metrics

@@ -72,3 +72,14 @@ def test_a_running_mean_does_not_lag():
     means = smooth(series(list(range(100))), share=0.2)
     assert means.values - means.steps == pytest.approx(0.5)  # an even window has no middle
     assert len(means) == 81
+
+
+def test_a_clear_rise_of_a_running_mean_is_a_trend():
+    episodes = np.random.default_rng(0).normal(size=300) + np.linspace(0, 20, 300)
+    assert trend(series(smooth(series(list(episodes)), share=0.3).values.tolist())) == "rising"
+
+
+def test_a_curve_that_rises_early_and_levels_off_has_risen():
+    time = np.arange(100)
+    assert trend(series((5 * (1 - np.exp(-time / 10))).tolist())) == "rising"
+    assert trend(series(np.minimum(time, 20).tolist())) == "rising"

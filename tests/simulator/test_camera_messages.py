@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from test_sensor_messages import CAR, ROAD, Listener, ahead, car, put, street  # noqa: F401  (fixtures)
 
+from sb3_carla.simulator.geometry import rotation_matrix
+from sb3_carla.simulator.wire.values import ActorDescription
+from sb3_carla.simulator.world import World
+
 MOUNT = carla.Transform(carla.Location(x=2.6, z=1.4))
 SIZE = {"image_size_x": 96, "image_size_y": 64, "fov": 90}
-SKY, BUS = 11, 16
+SKY, BUS, SIDEWALK, BUILDING, LINES = 11, 16, 2, 3, 24
 
 
 @pytest.fixture
@@ -89,3 +93,35 @@ def test_without_rendering_the_pictures_are_empty(game, car):  # noqa: F811
     finally:
         settings.no_rendering_mode = False
         game.apply_settings(settings)
+
+
+@pytest.mark.parametrize("town", ["Town_Blocks", "Town_Hills"])
+def test_a_lidar_and_the_cameras_see_the_same_world(atlas, town):
+    """Points of a lidar, projected into pictures of the same pose, have the pictures' labels and depths."""
+    world = World(atlas, stream_port=1)
+    world.load(town, reset_settings=True)
+    points = world.town.roads.spawn_points
+    for place in points[:40]:
+        world.spawn(ActorDescription("vehicle.tesla.model3", {}), place)
+    labels_agree, off = [], []
+    for place in points[40::20]:
+        pose = place._replace(z=place.z + 1.5)
+        camera = world.town.camera(256, 192, 90.0)
+        world.step(0.05)
+        bodies = world.bodies()
+        labels = camera.semantic(pose, bodies)[..., 2]
+        blue, green, red, _ = np.moveaxis(camera.depth(pose, bodies).astype(np.float64), 2, 0)
+        depth = 1000.0 * (red + 256.0 * green + 65536.0 * blue) / (256.0**3 - 1.0)
+        u, v = (part.ravel() for part in np.meshgrid(np.arange(2, 256, 5), np.arange(2, 192, 5)))
+        rays = np.stack([np.full(len(u), 128.0), u - 127.5, 95.5 - v], axis=1)
+        length = np.linalg.norm(rays, axis=1, keepdims=True)
+        ahead = rays / length @ rotation_matrix(pose.pitch, pose.yaw, pose.roll).T
+        hits = world.town.rays.cast(pose[:3], ahead, 100.0, bodies)
+        _, met = world.town.rays.ids_and_labels(hits, pose[:3] + hits.distance[:, None] * ahead, bodies)
+        near = (hits.distance < 60.0) & np.isin(met, (ROAD, SIDEWALK, BUILDING))
+        off.append(np.abs(hits.distance[near] * 128.0 / length[near, 0] / depth[v[near], u[near]] - 1.0))
+        drawn = labels[v[near], u[near]]
+        labels_agree.append((drawn == met[near]) | (drawn == LINES))
+    assert np.median(np.concatenate(off)) < 0.01
+    assert np.quantile(np.concatenate(off), 0.9) < 0.1
+    assert np.mean(np.concatenate(labels_agree)) > 0.95

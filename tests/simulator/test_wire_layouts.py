@@ -15,6 +15,7 @@ from sb3_carla.simulator.wire import layouts
         (layouts.SENSOR_HEADER, 48),
         (layouts.EPISODE_HEADER, 36),
         (layouts.IMAGE_HEAD, 12),
+        (layouts.LIDAR_HEAD, 8),
         (layouts.VEHICLE_RECORD, 119),
         (layouts.WALKER_RECORD, 119),
         (layouts.PLAIN_RECORD, 119),
@@ -37,6 +38,10 @@ def test_a_layout_has_the_size_that_the_client_expects(layout, size):
         (layouts.VEHICLE_UNION_DTYPE, 54),
         (layouts.WALKER_UNION_DTYPE, 54),
         (layouts.TRAFFIC_LIGHT_UNION_DTYPE, 54),
+        (layouts.LIDAR_POINT_DTYPE, 16),
+        (layouts.SEMANTIC_LIDAR_POINT_DTYPE, 24),
+        (layouts.RADAR_DETECTION_DTYPE, 16),
+        (layouts.DVS_EVENT_DTYPE, 13),
     ],
 )
 def test_a_dtype_that_reads_has_the_size_of_what_is_written(dtype, size):

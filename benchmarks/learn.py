@@ -1,0 +1,219 @@
+"""Does it learn to drive? Recipes x seeds, checkpoints scored on fixed starts in known and unknown towns.
+
+    python benchmarks/learn.py [--recipes ours sb3 ...] [--seeds 0 1 2 3 4] [--steps 20000] [--folder learn]
+    python benchmarks/learn.py --show [--folder learn]
+
+Every run is ``sb3-carla train`` with a checkpoint each ``--every`` steps; every checkpoint is then driven without
+exploration by ``sb3_carla.evaluation`` on the same seeds (start, weather) in every town. ``results.csv`` has one row
+per checkpoint and town. Runs and checkpoints that are in it are not repeated, so a broken-off benchmark goes on where
+it stopped. The minutes are those of the training alone, its start included; the scoring is not counted.
+
+The table shows the interquartile mean over seeds and episodes of the route completion with a 95 % bootstrap interval
+over seeds, after Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# What each recipe adds to `sb3-carla train --env ENV`.
+RECIPES: dict[str, list[str]] = {
+    "ours": [],
+    "ours, not clipped": ["-params", "max_grad_norm:None"],
+    "ours, critic's encoder": ["-params", "policy_kwargs:dict(encoder='critic')"],
+    "sb3": ["--preset", "sb3"],
+    "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],
+    "founding": ["--preset", "founding", "--known-bad"],
+    "drq-v2": ["--preset", "drq-v2"],
+    "sac": ["--algo", "sac"],
+    "tqc": ["--algo", "tqc"],
+    "crossq": ["--algo", "crossq"],
+    "ppo": ["--algo", "ppo"],
+}
+BASELINES = ("pursuit", "autopilot", "random")
+FIELDS = (
+    "recipe", "seed", "steps", "train_seconds", "town", "episodes", "route_completion", "driving_score", "success_rate",
+    "distance", "off_road", "collisions", "mean_jerk", "steering_reversals_per_km", "mean_speed_kmh", "completions",
+)  # fmt: skip
+
+
+def algo_of(recipe: str) -> str:
+    options = RECIPES.get(recipe, [])
+    return options[options.index("--algo") + 1] if "--algo" in options else "td3"
+
+
+def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
+    """Train, unless that was done before; the folder of the run."""
+    folder: Path = options.folder / "runs" / re.sub(r"\W+", "-", recipe) / str(seed)
+    if (folder / "done").exists():
+        return folder
+    log = folder / "train.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "sb3_carla.cli", "train", "--env", options.env, "--seed", str(seed)]
+    command += ["-n", str(options.steps), "--save-freq", str(options.every), "--no-video", "--verbose", "0"]
+    command += ["-f", str(folder / "zoo"), *RECIPES[recipe]]
+    (folder / "begin").write_text(str(time.time()))
+    with log.open("w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{recipe}, seed {seed}, failed. Read {log}.")
+    (folder / "done").touch()
+    return folder
+
+
+def checkpoints(folder: Path) -> list[tuple[int, float, Path]]:
+    """Steps, seconds since the start of the training and file of every checkpoint."""
+    begin = float((folder / "begin").read_text())
+    found = []
+    for path in folder.glob("zoo/*/*/rl_model_*_steps.zip"):
+        steps = int(path.stem.split("_")[2])
+        found.append((steps, os.path.getmtime(path) - begin, path))
+    return sorted(found)
+
+
+def score(driver_name: str, algo: str, town: str, options: argparse.Namespace) -> dict[str, Any]:
+    from sb3_carla.evaluation import evaluate, make_driver
+
+    env_kwargs = {"town": town, "action_repeat": 2}
+    result = evaluate(
+        make_driver(driver_name, algo), [options.scenario], options.episodes, seed=1000, env_kwargs=env_kwargs
+    )
+    scores = result.summaries[options.scenario]
+    collisions = sum(scores[f"collision_{kind}"] for kind in ("vehicle", "pedestrian", "static"))
+    completions = [round(float(episode.metrics["route_completion"]), 1) for episode in result.episodes]
+    kept = {name: round(scores[name], 3) for name in FIELDS if name in scores}
+    return {**kept, "town": town, "collisions": collisions, "completions": " ".join(map(str, completions))}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, restval="")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def interquartile_mean(values: npt.NDArray[np.float64]) -> float:
+    ordered = np.sort(values)
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+def interval(by_seed: list[npt.NDArray[np.float64]], draws: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval of the interquartile mean, seeds drawn with replacement."""
+    random = np.random.default_rng(0)
+    means = [
+        interquartile_mean(np.concatenate([by_seed[i] for i in random.integers(len(by_seed), size=len(by_seed))]))
+        for _ in range(draws)
+    ]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def grouped(rows: list[dict[str, str]]) -> dict[tuple[str, str, int], list[dict[str, str]]]:
+    groups: dict[tuple[str, str, int], list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        groups[row["recipe"], row["town"], int(row["steps"])].append(row)
+    return groups
+
+
+def completions(rows: list[dict[str, str]]) -> list[npt.NDArray[np.float64]]:
+    return [np.array([float(value) for value in row["completions"].split()]) for row in rows]
+
+
+def show(rows: list[dict[str, str]], folder: Path) -> None:
+    groups = grouped(rows)
+    print("| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success | jerk m/s³ | km/h |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    last: dict[tuple[str, str], int] = {}
+    for recipe, town, steps in groups:
+        last[recipe, town] = max(steps, last.get((recipe, town), 0))
+    for (recipe, town), steps in last.items():
+        group = groups[recipe, town, steps]
+        by_seed = completions(group)
+        low, high = interval(by_seed)
+        means = {name: np.mean([float(row[name]) for row in group]) for name in FIELDS[8:15]}
+        minutes = np.mean([float(row["train_seconds"] or 0) for row in group]) / 60
+        completion = f"{interquartile_mean(np.concatenate(by_seed)):.1f} ({low:.1f}-{high:.1f})"
+        cells = [recipe, town, len(group), steps, f"{minutes:.0f}", completion, f"{means['success_rate']:.0f} %"]
+        cells += [f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
+        print("| " + " | ".join(map(str, cells)) + " |")
+    plot(groups, folder / "curves.png")
+
+
+def plot(groups: dict[tuple[str, str, int], list[dict[str, str]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    towns = sorted({town for _, town, _ in groups})
+    figure = Figure(figsize=(6 * len(towns), 4), layout="constrained")
+    axes = figure.subplots(1, len(towns), squeeze=False)[0]
+    for axis, town in zip(axes, towns, strict=True):
+        for recipe in dict.fromkeys(recipe for recipe, other, _ in groups if other == town):
+            steps = sorted(number for name, other, number in groups if (name, other) == (recipe, town))
+            by_seed = [completions(groups[recipe, town, number]) for number in steps]
+            means = [interquartile_mean(np.concatenate(values)) for values in by_seed]
+            if recipe in BASELINES:
+                axis.axhline(means[-1], linestyle=":", color="grey")
+                axis.annotate(recipe, (0.01, means[-1]), xycoords=("axes fraction", "data"), fontsize=8)
+                continue
+            bounds = np.array([interval(values, 500) for values in by_seed])
+            axis.plot(steps, means, marker="o", label=recipe)
+            axis.fill_between(steps, bounds[:, 0], bounds[:, 1], alpha=0.2)
+        axis.set(title=town, xlabel="environment steps", ylabel="route completion [%]", ylim=(0, 102))
+        axis.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipes", nargs="+", default=["ours"], choices=[*RECIPES, *BASELINES], metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--steps", type=int, default=20000, help="environment steps per run")
+    parser.add_argument("--every", type=int, default=2500, help="steps between two checkpoints")
+    parser.add_argument("--episodes", type=int, default=10, help="per checkpoint and town")
+    parser.add_argument("--env", default="Carla-v0")
+    parser.add_argument("--scenario", default="lane_following", help="that checkpoints are scored in")
+    parser.add_argument("--towns", nargs="+", default=["Town_Blocks", "Town_Curves"], help="the first is trained in")
+    parser.add_argument("--last-only", action="store_true", help="score the last checkpoint of each run only")
+    parser.add_argument("--folder", type=Path, default=Path("learn"))
+    parser.add_argument("--show", action="store_true", help="print the table and draw the curves of what there is")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    results = options.folder / "results.csv"
+    jobs = [] if options.show else [(recipe, seed) for seed in options.seeds for recipe in options.recipes]
+    for recipe, seed in jobs:
+        known = {(row["recipe"], int(row["seed"]), int(row["steps"]), row["town"]) for row in read(results)}
+        if recipe in BASELINES:
+            drivers = [(0, 0.0, recipe)]
+        else:
+            drivers = [(steps, at, str(path)) for steps, at, path in checkpoints(train(recipe, seed, options))]
+        for steps, at, driver in drivers[-1:] if options.last_only else drivers:
+            for town in options.towns:
+                if (recipe, seed, steps, town) not in known:
+                    row = {"recipe": recipe, "seed": seed, "steps": steps, "train_seconds": round(at, 1)}
+                    append(results, {**row, **score(driver, algo_of(recipe), town, options)})
+    show(read(results), options.folder)
+
+
+if __name__ == "__main__":
+    main()
