@@ -4,8 +4,8 @@
 
 Each fault hits an SB3 training that collects transitions (SAC, no gradient steps): at a drawn step, or at a drawn
 moment of a reset. The table says how often it was injected, how often the training went on, how many steps were lost by
-it, how many terminal states the replay buffer then holds that nobody drove into, and what was left behind on the machine
-and in the world. A finished fault is kept in the file and not repeated, so that the command can be interrupted.
+it, how many terminal states the replay buffer then holds that nobody drove into, and what was left behind on the
+machine and in the world. A finished fault is kept in the file and not repeated: the command can be interrupted.
 """
 
 from __future__ import annotations

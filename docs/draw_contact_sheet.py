@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.simulator.camera import Camera, Scene
+from sb3_carla.simulator.camera import Camera
 from sb3_carla.simulator.geometry import BODY, Transform
 from sb3_carla.simulator.roads import RoadMap, built_in_maps
 from sb3_carla.simulator.town import Town
@@ -41,6 +41,8 @@ WEATHERS = {
     "fog": Weather(fog_density=55.0, cloudiness=60.0),
     "dust storm": Weather(dust_storm=60.0),
     "clear night": Weather(sun_altitude_angle=-60.0),
+    "evening": Weather(sun_altitude_angle=22.0, sun_azimuth_angle=220.0, cloudiness=35.0),
+    "soft rain": Weather(cloudiness=70.0, precipitation=25.0, precipitation_deposits=30.0, wetness=40.0),
     "wet night": Weather(sun_altitude_angle=-60.0, wetness=80.0, precipitation_deposits=60.0, cloudiness=60.0),
 }
 
@@ -58,7 +60,9 @@ def traffic(town: Town, number: int, seed: int = 3) -> npt.NDArray[np.void]:
     """Road users around a spawn point: on it, ahead, coming towards it, and walking beside it."""
     random = np.random.default_rng(seed)
     here = town.roads.spawn_points[number]
-    colours = [(176, 30, 34), (24, 60, 150), (224, 224, 220), (30, 32, 36), (150, 156, 160), (20, 96, 60), (226, 150, 30)]
+    colours = [
+        (176, 30, 34), (24, 60, 150), (224, 224, 220), (30, 32, 36), (150, 156, 160), (20, 96, 60), (226, 150, 30),
+    ]  # fmt: skip
     kinds = [
         (14, (2.4, 0.98, 0.74)), (14, (2.1, 0.92, 0.78)), (15, (3.9, 1.25, 1.7)), (14, (2.35, 0.95, 0.72)),
         (16, (5.6, 1.35, 1.65)), (18, (1.1, 0.4, 0.85)), (14, (2.5, 1.02, 0.9)),
@@ -70,11 +74,13 @@ def traffic(town: Town, number: int, seed: int = 3) -> npt.NDArray[np.void]:
         centre = (place.x, place.y, place.z - 0.3 + extent[2])
         rows.append((100 + i, tag, colours[int(random.integers(7))], centre, (place.pitch, place.yaw, 0.0), extent))
     ahead = here.compose(Transform(13.0, 0.0, -0.3))
-    rows.append((90, 14, (186, 34, 32), (ahead.x, ahead.y, ahead.z + 0.74), (ahead.pitch, ahead.yaw, 0.0), (2.4, 0.98, 0.74)))
+    centre, rotation = (ahead.x, ahead.y, ahead.z + 0.74), (ahead.pitch, ahead.yaw, 0.0)
+    rows.append((90, 14, (186, 34, 32), centre, rotation, (2.4, 0.98, 0.74)))
     for i, (forward, side) in enumerate([(9.0, 4.6), (12.0, 5.2), (18.0, -8.6)]):
         place = here.compose(Transform(forward, side, -0.3))
         shirt = colours[(i + 6) % 7]
-        rows.append((200 + i, 12, shirt, (place.x, place.y, place.z + 0.9), (0.0, place.yaw + 90.0 * i, 0.0), (0.3, 0.3, 0.9)))
+        centre, rotation = (place.x, place.y, place.z + 0.9), (0.0, place.yaw + 90.0 * i, 0.0)
+        rows.append((200 + i, 12, shirt, centre, rotation, (0.3, 0.3, 0.9)))
     return np.array(rows, BODY)
 
 
@@ -118,14 +124,17 @@ def all_cameras(town: Town, number: int) -> Iterator[tuple[str, Image]]:
     yield "sensor.camera.semantic_segmentation", np.array(PALETTE, np.uint8)[labels][..., ::-1]
     instances = camera.instance(pose, bodies)
     spread = instances[..., 0].astype(np.int64) * 256 + instances[..., 1] + 7 * instances[..., 2]
-    hues = np.stack([(spread * 47) % 180, np.full_like(spread, 170), np.full_like(spread, 220)], axis=2).astype(np.uint8)
+    hues = np.stack([(spread * 47) % 180, np.full_like(spread, 170), np.full_like(spread, 220)], axis=2).astype(
+        np.uint8
+    )
     yield "sensor.camera.instance_segmentation", np.asarray(cv2.cvtColor(hues, cv2.COLOR_HSV2BGR), np.uint8)
     before = bodies.copy()
     turn = np.radians(before["rotation"][:, 1])
     before["centre"][:, :2] -= 0.4 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     flow = camera.optical_flow(pose, bodies, pose.compose(Transform(-0.5, 0.0, 0.0, 0.0, -0.4)), before)
     angle, length = np.arctan2(-flow[..., 1], flow[..., 0]), np.hypot(flow[..., 0], flow[..., 1])
-    hues = np.stack([(angle + np.pi) * 90 / np.pi, np.full_like(angle, 200), np.clip(255 * FLOW_GAIN * length, 0, 255)], 2)
+    bright = np.clip(255 * FLOW_GAIN * length, 0, 255)
+    hues = np.stack([(angle + np.pi) * 90 / np.pi, np.full_like(angle, 200), bright], axis=2)
     yield "sensor.camera.optical_flow", np.asarray(cv2.cvtColor(hues.astype(np.uint8), cv2.COLOR_HSV2BGR), np.uint8)
     small = Camera(town.scene, 84, 84, FOV).rgb(pose, bodies)
     wide = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -134,7 +143,8 @@ def all_cameras(town: Town, number: int) -> Iterator[tuple[str, Image]]:
     yield "84 x 84, as a policy sees it", wide
     behind = town.roads.spawn_points[number].compose(Transform(-6.5, 0.0, 2.8, -14.0))
     here = town.roads.spawn_points[number]
-    own = np.array([(1, 14, (30, 96, 190), (here.x, here.y, here.z + 0.45), (here.pitch, here.yaw, 0.0), (2.4, 0.98, 0.75))], BODY)
+    centre, rotation = (here.x, here.y, here.z + 0.45), (here.pitch, here.yaw, 0.0)
+    own = np.array([(1, 14, (30, 96, 190), centre, rotation, (2.4, 0.98, 0.75))], BODY)
     yield "from behind", camera.rgb(behind, np.concatenate([bodies, own]))
     above = Transform(here.x, here.y, here.z + 45.0, -90.0, 0.0, 0.0)
     yield "from above", camera.rgb(above, bodies)
@@ -145,9 +155,7 @@ def sheet(pictures: list[tuple[str, Image]]) -> Image:
     cells = [titled(picture, title) for title, picture in pictures]
     while len(cells) % COLUMNS:
         cells.append(np.full_like(cells[0], 255))
-    result = np.full(
-        (len(cells) // COLUMNS * (HEIGHT + GAP) - GAP, COLUMNS * (WIDTH + GAP) - GAP, 3), 255, np.uint8
-    )
+    result = np.full((len(cells) // COLUMNS * (HEIGHT + GAP) - GAP, COLUMNS * (WIDTH + GAP) - GAP, 3), 255, np.uint8)
     for i, cell in enumerate(cells):
         top, left = i // COLUMNS * (HEIGHT + GAP), i % COLUMNS * (WIDTH + GAP)
         result[top : top + HEIGHT, left : left + WIDTH] = cell
@@ -167,10 +175,6 @@ def main() -> None:
     camera, bodies = Camera(home.scene, WIDTH, HEIGHT, FOV), traffic(home, number)
     for name, weather in WEATHERS.items():
         pictures.append((name, camera.rgb(driver(home, number), bodies, weather)))
-    while len(pictures) % COLUMNS:
-        altitude = 20.0 + 25.0 * (len(pictures) % COLUMNS)
-        light = Weather(sun_altitude_angle=altitude, sun_azimuth_angle=200.0, cloudiness=40.0)
-        pictures.append((f"sun {altitude:.0f} degrees high", camera.rgb(driver(home, number), bodies, light)))
     for name in [*built_in_maps(), *map(str, options.map)]:
         town = Town(RoadMap.load(name))
         found = viewpoint(town)

@@ -119,16 +119,14 @@ class ImageExtractor(BaseFeaturesExtractor):
         self.normalized_image = normalized_image
         self.precision = "float32"  # TD3(precision="bf16") sets it
         channels, height, width = check_image_space(observation_space, normalized_image)
-        # oneDNN's convolutions are faster in this memory layout; the values are the same up to rounding.
         self.cnn = self.make_cnn(self.channels_per_image(channels))
-        self.cnn.to(memory_format=th.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        self._laid_out = False
         check_image_is_large_enough((height, width), self.cnn)
         with th.no_grad():
             n_flat = self.cnn(th.zeros(1, self.channels_per_image(channels), height, width)).shape[1]
         self.trunk = make_trunk(trunk, n_flat, self.trunk_dim())
 
-    @staticmethod
-    def make_cnn(channels: int) -> nn.Sequential:
+    def make_cnn(self, channels: int) -> nn.Sequential:
         """Make the convolutions, ending flat."""
         raise NotImplementedError
 
@@ -150,6 +148,11 @@ class ImageExtractor(BaseFeaturesExtractor):
 
     def read(self, images: th.Tensor) -> th.Tensor:
         """Extract the features of a batch of images in [-1, 1]."""
+        # oneDNN's convolutions are faster in this memory layout; the values are the same up to rounding. Not before the
+        # first use: SB3's on-policy algorithms initialise the weights once more, which needs torch's own layout.
+        if not self._laid_out:
+            self.cnn.to(memory_format=th.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            self._laid_out = True
         images = images.contiguous(memory_format=th.channels_last)
         if self.precision == "float32":
             features: th.Tensor = self.trunk(self.cnn(images))
@@ -227,7 +230,7 @@ class MaxPoolCNN(ImageExtractor):
 
 
 class GRUCNN(ImageExtractor):
-    """NatureCNN on every frame of the stack, then a recurrent layer over the frames, oldest first.
+    """NatureCNN or MaxPoolCNN on every frame of the stack, then a recurrent layer over the frames, oldest first.
 
     No state is carried from one environment step to the next: the recurrence starts from zero at the first frame of
     every stack and sees as many frames as the stack has. It is another way to read a stack, not a memory.
@@ -242,9 +245,8 @@ class GRUCNN(ImageExtractor):
     :param cell: ``"gru"`` or ``"lstm"``
     :param frame_features: features of one frame, the input of the recurrent layer
     :param frame_channels: channels of one frame: 1 for grayscale, 3 for RGB
+    :param pooling: MaxPoolCNN's convolutions instead of NatureCNN's
     """
-
-    make_cnn = staticmethod(NatureCNN.make_cnn)
 
     def __init__(
         self,
@@ -255,6 +257,7 @@ class GRUCNN(ImageExtractor):
         cell: str = "gru",
         frame_features: int = 256,
         frame_channels: int = 1,
+        pooling: bool = False,
     ) -> None:
         cells: dict[str, type[nn.GRU | nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
         if cell not in cells:
@@ -262,8 +265,13 @@ class GRUCNN(ImageExtractor):
         # nn.Module forbids submodules before super().__init__(), plain numbers it allows.
         self.frame_channels = frame_channels
         self.frame_features = frame_features
+        self.pooling = pooling
         super().__init__(observation_space, features_dim, trunk, normalized_image)
         self.recurrent = cells[cell](frame_features, features_dim, batch_first=True)
+
+    def make_cnn(self, channels: int) -> nn.Sequential:
+        """Those of NatureCNN or of MaxPoolCNN."""
+        return (MaxPoolCNN if self.pooling else NatureCNN).make_cnn(channels)
 
     def channels_per_image(self, channels: int) -> int:
         """One frame at a time."""

@@ -9,7 +9,7 @@ import pytest
 import stable_baselines3 as sb3
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.envs import IdentityEnvBox
+from stable_baselines3.common.envs import FakeImageEnv, IdentityEnvBox
 from torch import nn
 from torch.nn import functional as F
 
@@ -173,3 +173,18 @@ def test_the_extractors_work_in_other_algorithms_of_sb3() -> None:
     model = sb3.SAC("CnnPolicy", Env(), policy_kwargs=policy_kwargs, buffer_size=10, device="cpu")
     action, _ = model.predict(image_space(4, 42, 42).sample())
     assert action.shape == (1,)
+
+
+@pytest.mark.parametrize("extractor", ALL)
+def test_algorithms_that_initialise_weights_orthogonally_can_use_the_extractors(extractor: type) -> None:
+    env = FakeImageEnv(screen_height=64, screen_width=64, n_channels=4, channel_first=True, discrete=False)
+    model = sb3.PPO("CnnPolicy", env, policy_kwargs={"features_extractor_class": extractor}, n_steps=8, batch_size=8)
+    model.learn(8)
+    assert model.num_timesteps == 8
+
+
+def test_the_recurrent_extractor_can_pool() -> None:
+    space = image_space()
+    pooled = GRUCNN(space, pooling=True)
+    assert any(isinstance(layer, nn.MaxPool2d) for layer in pooled.modules())
+    assert pooled(images(space)).shape == (2, 48)

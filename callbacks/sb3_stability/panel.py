@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-from rich.console import Console, Group
-from rich.errors import LiveError
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from sb3_stability.reading import Reading
 from sb3_stability.readings import Readings
 from sb3_stability.watch import State
 from sb3_stability.watching import WatchingCallback
+
+# Imported where it is used: SB3 installs rich with its extras only, and the other callbacks do without.
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
 
 class StabilityPanel(WatchingCallback):
@@ -32,17 +34,20 @@ class StabilityPanel(WatchingCallback):
         self, check_freq: int = 20, batch_size: int = 64, console: Console | None = None, **limits: Any
     ) -> None:
         super().__init__(check_freq, batch_size, 0, **limits)
+        if find_spec("rich") is None:
+            raise ImportError("StabilityPanel draws with rich, which is not installed. Run pip install rich.")
         self._console = console
         self._live: Live | None = None
 
     def _start(self, readings: Readings) -> None:
+        from rich import get_console
+        from rich.errors import LiveError
+        from rich.live import Live
+
         super()._start(readings)
         self._close()
         if self._console is None:
-            # Imported now: this is the console that tqdm's bar will draw on
-            from rich import get_console
-
-            self._console = get_console()
+            self._console = get_console()  # the one that tqdm's bar will draw on
         if not self._console.is_terminal or os.environ.get("CI", "").lower() not in ("", "0", "false"):
             return
         live = Live(self.draw(), console=self._console, refresh_per_second=4, transient=True)
@@ -68,26 +73,34 @@ class StabilityPanel(WatchingCallback):
             if self._console is not None and self.states:
                 self._console.print(self.draw())
 
-    def draw(self) -> Group:
+    def draw(self) -> Table | Text:
         """What the panel shows now."""
-        table = Table(title=None, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column, justify in (("detector", "left"), ("value", "right"), ("limit", "right"), ("state", "left")):
-            table.add_column(column, justify=justify, header_style="dim")  # type: ignore[arg-type]
-        for state in self.states.values():
-            table.add_row(state.name, _number(state.value), _number(state.limit), _verdict(state))
+        from rich.table import Table
+        from rich.text import Text
+
         if not self.states:
-            return Group(Text("stability: no update yet", style="dim"))
-        return Group(table)
+            return Text("stability: no update yet", style="dim")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("detector")
+        table.add_column("value", justify="right")
+        table.add_column("limit", justify="right")
+        table.add_column("state")
+        for state in self.states.values():
+            word, style = _verdict(state)
+            table.add_row(state.name, _number(state.value), _number(state.limit), Text(word, style=style))
+        return table
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _verdict(state: State) -> Text:
+def _verdict(state: State) -> tuple[str, str]:
+    """A word on a detector, and its style."""
     if state.alarm is not None:
-        word = "EXPLOSION" if state.is_explosion else "warning"
-        return Text(f"{word} since update {state.alarm.since}", style="bold red" if state.is_explosion else "yellow")
+        word, style = ("EXPLOSION", "bold red") if state.is_explosion else ("warning", "yellow")
+        return f"{word} since update {state.alarm.since}", style
     if state.looks > 0:
-        return Text(f"beyond its limit ({state.looks})", style="yellow")
-    return Text("ok" if state.value is not None or state.name == "non_finite" else "nothing to see", style="green")
+        return f"beyond its limit ({state.looks})", "yellow"
+    seen = state.value is not None or state.name == "non_finite"
+    return ("ok", "green") if seen else ("nothing to see", "dim")

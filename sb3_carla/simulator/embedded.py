@@ -34,7 +34,8 @@ class EmbeddedServer:
     :param port: TCP port, 0 for any free one
     :param host: address to listen on; the default is this machine only
     :param town: the town to start with, built-in or from the folder (default: the map's)
-    :param timeout: how long the start may take [s]; large maps take some seconds to read
+    :param timeout: how long the start may take [s]; large maps take some seconds to read, and the first start on a
+        machine compiles the cameras' loops
     :param log_file: where the server's log goes (default: a temporary file, shown when the server dies)
     :param log_level: debug, info, warning or error
     """
@@ -46,7 +47,7 @@ class EmbeddedServer:
         host: str = "127.0.0.1",
         *,
         town: str | None = None,
-        timeout: float = 60.0,
+        timeout: float = 180.0,
         log_file: str | os.PathLike[str] | None = None,
         log_level: str = "warning",
     ):

@@ -20,7 +20,7 @@ __all__ = ["Lane", "MapError", "Mark", "RoadMap", "built_in_maps"]
 _LARGEST = 12_000.0  # extent of a map along x and y [m]
 _SPAWN_EVERY = 20.0  # [m] along a lane
 _SPAWN_ENOUGH = 100  # programs written for CARLA's towns count on so many; a small map has them closer together
-_SPAWN_CLOSER = 12.0  # [m]
+_SPAWN_CLOSER = 14.0  # [m]
 _SPAWN_CLEAR = 7.0  # distance from either end of a lane [m]
 _SPAWN_HEIGHT = 0.3  # above the lane [m], as in CARLA's towns
 

@@ -29,6 +29,18 @@ _FOLDER: Final = "/Game/Carla/Maps/"
 _START_CLEAR: Final = 14.0  # a car should be able to drive so far before it meets a red light [m]
 _KEPT: Final = 3  # towns that stay in memory for the next load_world
 GENERATED: Final = "OpenDriveMap"  # the name under which CARLA loads a map that a client sent
+# CARLA's towns, which programs load by name, and ours of the same manner, which stand in for those that are not there.
+_STAND_INS: Final = {
+    "Town01": "Town_Quarter",
+    "Town02": "Town_Curves",
+    "Town03": "Town_Blocks",
+    "Town04": "Town_Ring",
+    "Town05": "Town_Blocks",
+    "Town06": "Town_Ring",
+    "Town07": "Town_Hills",
+    "Town10HD": "Town_Blocks",
+}
+_LAYERED: Final = "_Opt"  # how CARLA marks the same town with layers that can be switched off
 # CARLA's names for what is no actor, by semantic label.
 _SCENERY_NAMES: Final = {
     3: "static.building",
@@ -171,16 +183,24 @@ class Atlas:
     def town(self, name: str) -> Town:
         """The town of this name, short or with folders.
 
+        Of CARLA's own towns, the ones that this server does not have are stood in for, under their names.
+
         :raises MapError: when there is none or it is not usable
         """
         short = name.rsplit("/", 1)[-1]
         if short in self._loaded:
             return self._loaded[short]
-        if short not in self._files:
-            known = ", ".join(sorted(self._files))
-            raise MapError(f"There is no map {name!r}. This server has {known}.")
-        log.info("loading map %s", short)
-        return self._keep(Town(RoadMap.load(self._files[short])))
+        if short in self._files:
+            log.info("loading map %s", short)
+            return self._keep(Town(RoadMap.load(self._files[short])))
+        meant = short.removesuffix(_LAYERED)
+        if meant not in self._files:
+            meant = _STAND_INS.get(meant, "")
+            if not meant:
+                known = ", ".join(sorted(self._files))
+                raise MapError(f"There is no map {name!r}. This server has {known}.")
+            log.warning("%s stands in for %s, which this server does not have", meant, short)
+        return self._keep(self.town(meant).renamed(short))
 
     def _keep(self, town: Town) -> Town:
         self._loaded[town.name] = town

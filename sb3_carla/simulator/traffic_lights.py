@@ -37,7 +37,7 @@ class LightState(IntEnum):
     UNKNOWN = 4
 
 
-_AT_NIGHT: Final = {  # R, G, B of the lamp that is on
+_LIT: Final = {  # R, G, B of the lamp that is on
     LightState.RED: (255, 40, 30),
     LightState.YELLOW: (255, 200, 40),
     LightState.GREEN: (60, 255, 110),
@@ -213,7 +213,7 @@ class TrafficLights:
         if self._lamps is None:
             self._lamps = np.array(
                 [
-                    (light.id, _LIGHT_TAG, _AT_NIGHT.get(light.state, _DARK), *place)
+                    (light.id, _LIGHT_TAG, _LIT.get(light.state, _DARK), *place)
                     for light in self.lights
                     for place in lamp_places(light.post, light.state)
                 ],

@@ -35,6 +35,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.her import HerReplayBuffer
 
 from sb3_carla.td3.td3 import TD3
 
@@ -51,10 +52,12 @@ def save_checkpoint(model: TD3, path: str | Path) -> None:
 
     :param model: between two steps of its environments, as in a callback's ``_on_rollout_start`` or after ``learn``
     :param path: the file
-    :raises ValueError: the model has no environment
+    :raises ValueError: the model has no environment, or a replay buffer that keeps one
     """
     if model.env is None or model.replay_buffer is None:
         raise ValueError("The model has no environment or no replay buffer, so there is no training to go on with.")
+    if isinstance(model.replay_buffer, HerReplayBuffer):
+        raise ValueError("A HerReplayBuffer keeps its environment, which no checkpoint can hold. Use save() instead.")
     seed = int(np.random.randint(2**31 - 1))  # noqa: NPY002  # of the generator that the checkpoint keeps
     normalization = copy.deepcopy(_normalization(model))  # before the reset, which adds to it again when resumed
     _truncate_episodes(model)

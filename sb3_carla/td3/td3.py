@@ -88,8 +88,9 @@ class TD3(PortableTD3):
         backward, all else in float32. Results then equal those of float32 statistically only. Faster where the
         processor has instructions for it (AMX, AVX512-BF16, a GPU's tensor cores), slower elsewhere
     :param random_shift: shift the images of each batch at random by up to so many pixels (4 in DrQ-v2); 0 is off
-    :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images take
-        `FrameReplayBuffer`; with ``action_noise=None``, images read by our extractors get noise of 0.1
+    :param kwargs: the arguments of SB3's TD3; with ``replay_buffer_class=None``, stacked images, also as entries of a
+        Dict, take `FrameReplayBuffer` (``replay_buffer_kwargs=dict(folder=...)`` keeps the frames on the disk); with
+        ``action_noise=None``, images read by our extractors get noise of 0.1
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {

@@ -380,7 +380,7 @@ def test_of_two_saves_on_the_disk_the_earlier_is_refused_once_frames_have_come_i
     later = pickle.dumps(buffer)
     pickle.loads(earlier)  # no frame has come in since: all are still there, as after a crash in the second save
     fill(buffer, 1, seed=2)
-    with pytest.raises(ValueError, match="later ones have taken their place. Load what was saved last"):
+    with pytest.raises(ValueError, match=r"later ones have taken their place\. Load what was saved last"):
         pickle.loads(earlier)
     pickle.loads(later)
 

@@ -93,8 +93,8 @@ def look_of(weather: Weather) -> Look:
     grey = max(cloud, fog)
     veiled = min(1.0, max(1.05 * (cloud - 0.05), 1.2 * (fog - 0.02), 0.8 * rain, 1.4 * dust))
 
-    skylight = _mix((0.13, 0.095, 0.08), (0.53, 0.52, 0.51), day)  # nights are blue
-    skylight = _times(skylight, 1.0 + 0.28 * veiled * day - 0.22 * rain)
+    skylight = _mix((0.24, 0.18, 0.15), (0.53, 0.52, 0.51), day)  # nights are blue
+    skylight = _times(skylight, 1.0 + 0.42 * veiled * day - 0.22 * rain)
     sunlight = _mix((0.06, 0.045, 0.035), (0.66, 0.68, 0.69), day)
     sunlight = _mix(sunlight, (0.50, 0.78, 1.05), 0.85 * low_sun)
     sunlight = _times(sunlight, (1.0 - veiled) ** 1.5)

@@ -28,6 +28,7 @@ from sb3_carla.simulator.compiled import inner, kernel
 _SKY, _GROUND, _FIRST = 0, 1, 2  # see draw.py
 _WALL, _ROOF, _GLASS, _GLOW, _ROUND, _LEAVES, _BULB = 1, 2, 3, 4, 5, 6, 7  # shapes.Finish
 _EVEN, _ODD = 0xFF00FF, 0xFF00  # blue and red, green
+_LEAST_INVERSE = 1e-4  # of anything but the sky [1/m]
 _STOREY, _BAY = 3.1, 2.7  # height of a storey and width of wall per window [m]
 _CLOUDS, _SKYLINE, _GRADIENT = 1024, 2048, 256  # see sky.py and look.py
 _CLOUD_HEIGHT = 300.0  # pixels of the clouds' picture per unit of tangent
@@ -222,18 +223,36 @@ def shade_pixels(
     level, nearest, farthest = 0, 0.0, -1.0  # of the ground's pyramid, and the depths for which it is right
     base, height, width, scale = 0, 0, 0, 1.0
     ex, ey, ez = eye[0], eye[1], eye[2]
+    texel = focal * 1e-6 * levels[0, 3]  # width of the ground's finest pixels one metre away, in the picture
+    sky_step = 4 if focal > 150.0 else 2
     for v in range(rows):
         row_x = rays[0, 1] * v + rays[0, 2]
         row_y = rays[1, 1] * v + rays[1, 2]
         row_z = rays[2, 1] * v + rays[2, 2]
-        for u in range(columns):
-            rx, ry, rz = rays[0, 0] * u + row_x, rays[1, 0] * u + row_y, rays[2, 0] * u + row_z
+        first, last_number = 0, -1  # where the next pixels begin, and the surface before them
+        last_b = last_g = last_r = 0.0
+        while first < columns:
+            # Sky and near ground change slowly: between every few pixels of one surface colours are interpolated.
+            u = first
             number = surface[v, u]
+            if number == last_number and number < _FIRST:
+                step = sky_step
+                if number == _GROUND:
+                    wide = texel * min(inverse[v, u], inverse[v, min(u + 3, columns - 1)])
+                    step = 4 if wide > 4.0 else (2 if wide > 2.0 else 1)
+                while (
+                    u < first + step - 1
+                    and u + 1 < columns
+                    and surface[v, u + 1] == number
+                    and shadow[v, u + 1] == shadow[v, first - 1]
+                ):
+                    u += 1
+                if shadow[v, first] != shadow[v, first - 1]:
+                    u = first
+            rx, ry, rz = rays[0, 0] * u + row_x, rays[1, 0] * u + row_y, rays[2, 0] * u + row_z
             if number == _SKY:
                 blue, green, red = _sky(rx, ry, rz, light, gradient, clouds, skyline)
-                image[v, u] = int(blue) | int(green) << 8 | int(red) << 16 | 0xFF000000
-                continue
-            depth = 1.0 / inverse[v, u]
+            depth = 1.0 / max(inverse[v, u], _LEAST_INVERSE)
             if number == _GROUND:
                 if not nearest <= depth < farthest:
                     level = 0
@@ -295,7 +314,7 @@ def shade_pixels(
                         blue += (sky_b - blue) * mirrors
                         green += (sky_g - green) * mirrors
                         red += (sky_r - red) * mirrors
-            else:
+            elif number >= _FIRST:
                 k = number - _FIRST
                 ray[0], ray[1], ray[2] = rx, ry, rz
                 at[0], at[1], at[2] = ex + depth * rx, ey + depth * ry, ez + depth * rz
@@ -348,8 +367,18 @@ def shade_pixels(
                     else:
                         _mix(colour, light, HORIZON, 0.08)
                 blue, green, red = colour[0], colour[1], colour[2]
-            share = haze[min(max((bits[v, u] >> HAZE_SHIFT) - HAZE_FIRST, 0), HAZE_STEPS - 1)]
-            blue += (haze_b - blue) * share
-            green += (haze_g - green) * share
-            red += (haze_r - red) * share
-            image[v, u] = int(min(blue, 255.0)) | int(min(green, 255.0)) << 8 | int(min(red, 255.0)) << 16 | 0xFF000000
+            if number != _SKY:
+                share = haze[min(max((bits[v, u] >> HAZE_SHIFT) - HAZE_FIRST, 0), HAZE_STEPS - 1)]
+                blue += (haze_b - blue) * share
+                green += (haze_g - green) * share
+                red += (haze_r - red) * share
+            blue, green, red = min(blue, 255.0), min(green, 255.0), min(red, 255.0)
+            if u > first:
+                share = 1.0 / (u - first + 1)
+                add_b, add_g, add_r = (blue - last_b) * share, (green - last_g) * share, (red - last_r) * share
+                for k in range(first, u):
+                    last_b, last_g, last_r = last_b + add_b, last_g + add_g, last_r + add_r
+                    image[v, k] = int(last_b) | int(last_g) << 8 | int(last_r) << 16 | 0xFF000000
+            image[v, u] = int(blue) | int(green) << 8 | int(red) << 16 | 0xFF000000
+            last_b, last_g, last_r, last_number = blue, green, red, number
+            first = u + 1

@@ -1,0 +1,71 @@
+"""Every Python sample and every command of the README and the documents, executed in a short form.
+
+A block after a comment ``<!-- not run: REASON -->`` is left out. Trainings are cut to a few steps.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
+BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>python|bash)\n(?P<code>.*?)```", re.DOTALL)
+# What CI does by itself, what never ends by itself, and what the machine may not have.
+ELSEWHERE = {"make", "tensorboard", "git", "pytest", "python", "docker", "pip"}
+SHORT = ["-n", "40", "--no-video", "-params", "learning_starts:20", "batch_size:8", "buffer_size:200"]
+
+
+def blocks(language: str) -> dict[Path, str]:
+    """The blocks of each page, one below the other."""
+    found: dict[Path, str] = {}
+    for page in PAGES:
+        for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            if match["language"] == language and "<!-- not run:" not in match["before"]:
+                found[page] = found.get(page, "") + match["code"]
+    return found
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def name(case: object) -> str:
+    return str(case.relative_to(ROOT)) if isinstance(case, Path) else ""
+
+
+@pytest.mark.parametrize("page", blocks("python"), ids=name)
+def test_the_samples_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    shortened = re.sub(r"\b\d+_000\b", "60", blocks("python")[page].replace("5_000", "20"))
+    done = subprocess.run(
+        [sys.executable, "-c", shortened], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, f"{page}:\n{shortened}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("page", blocks("bash"), ids=name)
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    for line in blocks("bash")[page].splitlines():
+        if not line.strip():
+            continue
+        line = line.split("  #")[0]
+        program, *arguments = shlex.split(line)
+        if program in ELSEWHERE:
+            continue
+        assert program == "sb3-carla", f"{page}: {line!r} is run by no test. Mark its block or add its program."
+        if arguments[0] == "train":
+            arguments += SHORT
+        elif arguments[0] == "enjoy":
+            arguments += ["-n", "40"]
+        elif arguments[0] == "evaluate":
+            arguments += ["--episodes", "1", "--env-kwargs", "max_episode_steps:40"]
+        done = subprocess.run(
+            [program, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=280
+        )
+        assert done.returncode == 0, f"{page}: {line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
