@@ -146,7 +146,7 @@ def test_every_section_of_every_preset_passes_the_check(name: str) -> None:
 @pytest.mark.parametrize("algo", ["sac", "tqc", "crossq", "ppo"])
 def test_other_algorithms_have_sections_for_the_same_environments(algo: str) -> None:
     path = packaged_config(f"{algo}.yml")
-    assert section_names(path) == section_names(packaged_config("td3.yml"))
+    assert set(section_names(path)) <= set(section_names(packaged_config("td3.yml")))
     for env_id in section_names(path):
         check_section(plain_numbers(read_section(str(path), env_id)), ALGOS[algo], env_id, str(path))
 

@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 from sb3_carla.envs.actions import action_space, discrete_action
 from sb3_carla.envs.catalogue import make_scenario
+from sb3_carla.envs.checks import require_integer, require_number
 from sb3_carla.envs.errors import CarlaEnvError, ConfigurationError, ServerUnavailableError, did_you_mean
 from sb3_carla.envs.isolation import ClientLostError, ClientProcess, ServerLostError
+from sb3_carla.envs.local_client import LocalClient
 from sb3_carla.envs.observation import State, observation_space
 from sb3_carla.envs.scenario import Scenario
-from sb3_carla.envs.servers import Server, make_server
+from sb3_carla.envs.servers import Server, make_server, resident_memory
 from sb3_carla.envs.window import require_display, show
 
 logger = logging.getLogger("sb3_carla")
@@ -29,6 +31,7 @@ OPEN_TIMEOUT = 120.0  # [s] to connect, load the town and build the actors
 RESET_TIMEOUT = 60.0  # [s]
 STEP_TIMEOUT = 15.0  # [s] beyond the client's own 10 s for a call
 START_ATTEMPTS = 3  # before the server counts as not to be had
+RETURN_ATTEMPTS = 6  # at one that was there before: half a minute, in which somebody may start it again
 BACK_OFF = 1.0  # [s] before the second attempt, doubled for each further one
 
 RESET_OPTIONS = ("autopilot",)
@@ -53,13 +56,15 @@ class CarlaEnv(gym.Env[Observation, Action]):
     - Truncated: after ``max_episode_steps``, or when the server or the client process was lost: then
       ``info["carla"]`` says what happened, and the next reset starts them anew.
 
-    :param server: ``"embedded"`` (our simulator, the default), ``"host:port"`` of a CARLA 0.9.16 server, or the path
-        of its start script (``CarlaUE4.sh``), which is then started and ended by the env. The environment variable
+    :param server: ``"embedded"`` (our simulator, the default), ``"host:port"`` of a CARLA 0.9.16 server, the path of
+        its start script (``CarlaUE4.sh``) or ``"docker:IMAGE"``, which the env then starts and ends. The variable
         ``SB3_CARLA_SERVER`` replaces the default. There is no fall-back from one to another.
     :param scenario: name of a scenario, see :data:`sb3_carla.envs.SCENARIOS`
     :param seed: seed of the first reset that is given none; by default it is drawn
     :param render_mode: ``"rgb_array"`` (a camera behind the car, 640x360), ``"human"`` (in a window) or None
     :param isolated: run the carla client in a process of its own; False runs it in this one, for a debugger
+    :param recycle_episodes: start a server of ours anew after so many episodes; CARLA's grow and get slower
+    :param recycle_gb: start it anew when it holds more than this memory [GB] at the beginning of an episode
     :param overrides: single fields of :class:`~sb3_carla.envs.scenario.Scenario`, e.g. ``npc_vehicles=5``
     :raises ConfigurationError: for an option or value that cannot be; nothing was started then
     :raises ServerUnavailableError: when no server answers
@@ -74,6 +79,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
         seed: int | None = None,
         render_mode: str | None = None,
         isolated: bool = True,
+        recycle_episodes: int | None = None,
+        recycle_gb: float | None = None,
         **overrides: Any,
     ) -> None:
         self.scenario: Scenario = make_scenario(scenario, overrides)
@@ -87,6 +94,13 @@ class CarlaEnv(gym.Env[Observation, Action]):
         self.observation_space = observation_space(self.scenario)
         self.action_space = action_space(self.scenario)
         self.reward_range = self.scenario.reward_range
+        if recycle_episodes is not None:
+            require_integer("recycle_episodes", recycle_episodes, minimum=1)
+        if recycle_gb is not None:
+            require_number("recycle_gb", recycle_gb, minimum=0.01)
+        self._recycle_episodes, self._recycle_gb = recycle_episodes, recycle_gb
+        self._episodes = 0  # since the server was started
+        self._was_connected = False
         self._isolated = isolated
         self._next_seed = seed
         self._frames = np.zeros(0, np.uint8)  # the stack, oldest first
@@ -118,8 +132,11 @@ class CarlaEnv(gym.Env[Observation, Action]):
         autopilot = bool((options or {}).get("autopilot", False))
         if seed is None:
             seed, self._next_seed = self._next_seed, None
+        recycled = self._recycle()
         attempt = 0
         while True:
+            if self._client is None and seed is None:
+                seed = int(self.np_random.integers(2**31))  # a new client goes on from this env's generator
             client = self._connect()
             try:
                 (frame, self._state), info = client.ask("reset", seed, autopilot, timeout=RESET_TIMEOUT)
@@ -133,6 +150,9 @@ class CarlaEnv(gym.Env[Observation, Action]):
                         "Look at the server's own log."
                     ) from error
                 time.sleep(BACK_OFF * 2 ** (attempt - 1))
+        self._episodes += 1
+        if recycled:
+            info["carla"] = recycled
         self._frames = np.tile(frame, (self.scenario.frame_stack, 1, 1))
         self._steps = 0
         self._show()
@@ -214,33 +234,65 @@ class CarlaEnv(gym.Env[Observation, Action]):
         """Start what is not running: the server, the client; try again with back-off when they get lost meanwhile."""
         attempt = 0
         while self._client is None:
-            host, port = self._server.start()
+            reason: Exception
             try:
-                client = ClientProcess(self._server.is_alive) if self._isolated else LocalClient()
-                description = client.open(host, port, self.scenario, self.render_mode is not None, OPEN_TIMEOUT)
-            except CarlaEnvError:
-                client.close()
-                raise
+                self._client = self._opened()
+                self._was_connected = True
+                break
+            except ServerUnavailableError as error:
+                if not self._was_connected and self._server.pid is None:
+                    raise  # never seen, and not ours to start anew
+                self._server.stop()
+                reason = error
             except ClientLostError as error:
                 if isinstance(error, ServerLostError):
                     self._server.stop()
-                attempt += 1
-                if attempt == START_ATTEMPTS:
-                    raise ServerUnavailableError(
-                        f"No CARLA server could be used at {self._server.name} in {attempt} attempts ({error}). "
-                        "Check that a CARLA 0.9.16 server runs there."
-                    ) from error
-                time.sleep(BACK_OFF * 2 ** (attempt - 1))
-            else:
-                self._client = client
-                logger.info("CarlaEnv uses %s at %s:%d: %s", self._server.name, host, port, description)
+                reason = error
+            attempt += 1
+            if attempt == (RETURN_ATTEMPTS if self._was_connected else START_ATTEMPTS):
+                raise ServerUnavailableError(
+                    f"No CARLA server could be used at {self._server.name} in {attempt} attempts ({reason}). "
+                    "Check that a CARLA 0.9.16 server runs there."
+                ) from reason
+            time.sleep(BACK_OFF * 2 ** (attempt - 1))
         return self._client
+
+    def _opened(self) -> ClientProcess | LocalClient:
+        """A client that is connected to the server."""
+        host, port = self._server.start()
+        client = ClientProcess(self._server.is_alive) if self._isolated else LocalClient()
+        try:
+            description = client.open(host, port, self.scenario, self.render_mode is not None, OPEN_TIMEOUT)
+        except CarlaEnvError:
+            client.close()
+            raise
+        logger.info("CarlaEnv uses %s at %s:%d: %s", self._server.name, host, port, description)
+        return client
 
     def _lose_client(self, error: ClientLostError) -> None:
         logger.warning("CarlaEnv: %s; the episode is truncated and the next one starts anew", error)
         self._client = None
         if isinstance(error, ServerLostError):
             self._server.stop()
+            self._episodes = 0
+
+    def _recycle(self) -> str | None:
+        """End a server of ours that is due, so that it is started anew; a sentence why, for ``info["carla"]``."""
+        pid = self._server.pid
+        if pid is None or self._client is None:
+            return None
+        reason = None
+        if self._recycle_episodes is not None and self._episodes >= self._recycle_episodes:
+            reason = f"the server was started anew after {self._episodes} episodes"
+        elif self._recycle_gb is not None and (held := resident_memory(pid) / 1e9) > self._recycle_gb:
+            reason = f"the server was started anew: it held {held:.2f} GB"
+        if reason is not None:
+            logger.info("CarlaEnv: %s", reason)
+            self._client.close()
+            self._client = None
+            self._server.stop()
+            self._episodes = 0
+        return reason
 
     def _show(self) -> None:
         """Show the newest frame in a window, for ``render_mode="human"``."""
@@ -263,33 +315,3 @@ class CarlaEnv(gym.Env[Observation, Action]):
 
 def _clip(value: float) -> float:
     return min(max(value, -1.0), 1.0)
-
-
-class LocalClient:
-    """The task in this process, with the same face as ClientProcess but neither deadline nor protection."""
-
-    def __init__(self) -> None:
-        self._task: Any = None
-
-    def open(self, host: str, port: int, scenario: Scenario, render: bool, timeout: float) -> str:
-        """Connect to a server and build the task; return the server's version and map."""
-        from sb3_carla.envs.task import DrivingTask  # imports carla
-
-        self._task = DrivingTask(host, port, scenario, render)
-        return str(self._task.description)
-
-    def ask(self, name: str, *arguments: Any, timeout: float) -> Any:
-        """Call a method of the task."""
-        try:
-            return getattr(self._task, name)(*arguments)
-        except CarlaEnvError:
-            raise
-        except RuntimeError as error:
-            self.close()
-            raise ServerLostError(f"the server did not answer: {error}") from error
-
-    def close(self) -> None:
-        """Put the server back as it was."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.close()

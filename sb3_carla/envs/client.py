@@ -109,6 +109,7 @@ class CarlaClient:
                 f"No CARLA server answered at {host}:{port} ({str(error).splitlines()[0]}). "
                 "Start one there (CarlaUE4.sh -carla-rpc-port=N), or leave out server= to use the embedded simulator."
             ) from error
+        require_same_version(self.client.get_client_version(), self.server_version, f"{host}:{port}")
         self._load_town()
         self.traffic = Traffic(self.client, self.world, scenario, self.tick, self._destroy)
         self._original_settings = self.world.get_settings()
@@ -258,6 +259,18 @@ class CarlaClient:
             self.rules.let_change()
         self.world.set_weather(self._original_weather)
         self.world.apply_settings(self._original_settings)
+
+
+def require_same_version(client: str, server: str, address: str) -> None:
+    """Refuse a server of another version: their calls differ, and the wheel can crash over it.
+
+    :raises ServerUnavailableError: naming both versions
+    """
+    if client.split("-")[0] != server.split("-")[0]:  # what follows says how it was built
+        raise ServerUnavailableError(
+            f"The server at {address} is CARLA {server} and the installed client is {client}. "
+            f"Start a CARLA {client} server."
+        )
 
 
 def weather_preset(name: str) -> carla.WeatherParameters:

@@ -73,8 +73,8 @@ def state_vector(
     :param points: world x, y [m] of the lane centre at :data:`POINTS_AHEAD`
     :param ahead: what ``state="traffic"`` adds
 
-    >>> state_vector(3.0, 0.0, 0.1, 0.0, (10, 0, 90), [(10, 5), (10, 10), (9, 15), (8, 20)]).round(1).tolist()
-    [3.0, 0.0, 0.1, 0.0, 5.0, 0.0, 10.0, 0.0, 15.0, 1.0, 20.0, 2.0]
+    >>> state_vector(3.0, 0.0, 0.5, 0.0, (10, 0, 90), [(10, 5), (10, 10), (9, 15), (8, 20)]).round(1).tolist()
+    [3.0, 0.0, 0.5, 0.0, 5.0, 0.0, 10.0, 0.0, 15.0, 1.0, 20.0, 2.0]
     """
     x, y, yaw_deg = pose
     cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))

@@ -1,12 +1,14 @@
-"""Where the CARLA server comes from: embedded, at an address, or started from a path."""
+"""Where the CARLA server comes from: embedded, at an address, started from a path or as a container."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,8 @@ from sb3_carla.simulator import EmbeddedServer, ServerError
 
 SERVER_VARIABLE = "SB3_CARLA_SERVER"  # replaces the default of CarlaEnv(server=...)
 CONNECT_TIMEOUT = 3.0  # [s] to find out whether anything listens at an address
+CONTAINER_PREFIX = "docker:"
+DOCKER_TIMEOUT = 30.0  # [s] to end a container
 LAUNCH_TIMEOUT = 120.0  # [s] for a CARLA server to load its first map
 
 
@@ -41,8 +45,8 @@ class Server(Protocol):
 def make_server(server: str | None, town: str | None) -> Server:
     """The server that ``CarlaEnv(server=...)`` names.
 
-    :param server: ``"embedded"``, ``"host:port"`` or the path of a CARLA server's start script; None takes the
-        environment variable ``SB3_CARLA_SERVER``, else ``"embedded"``
+    :param server: ``"embedded"``, ``"host:port"``, the path of a CARLA server's start script, or ``"docker:"`` and
+        the name of a container image; None takes the environment variable ``SB3_CARLA_SERVER``, else ``"embedded"``
     :param town: the map to begin with, for an embedded server also an OpenDRIVE file
     :raises ConfigurationError: if it is none of these
     """
@@ -54,6 +58,8 @@ def make_server(server: str | None, town: str | None) -> Server:
             f"The server {given!r} cannot load the file town={town!r}. "
             "Use a map that this server has, or server='embedded'."
         )
+    if given.startswith(CONTAINER_PREFIX):
+        return Container(given.removeprefix(CONTAINER_PREFIX))
     if Path(given).is_file():
         return Launched(Path(given))
     host, separator, port = given.rpartition(":")
@@ -140,7 +146,7 @@ class Launched:
             self.stop()
             self._port = _free_port_pair()
             self._process = subprocess.Popen(
-                [self._script, "-RenderOffScreen", f"-carla-rpc-port={self._port}"],
+                [sys.executable, "-m", "sb3_carla.envs.leash", str(os.getpid()), *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -149,9 +155,12 @@ class Launched:
             self._await_port()
         return "127.0.0.1", self._port
 
+    def _command(self) -> list[str]:
+        return [str(self._script), "-RenderOffScreen", f"-carla-rpc-port={self._port}"]
+
     @property
     def pid(self) -> int | None:
-        """The script's process id, which is that of its group too."""
+        """The id of the process that leads the script's group."""
         return self._process.pid if self._process is not None and self.is_alive() else None
 
     def is_alive(self) -> bool:
@@ -182,6 +191,44 @@ class Launched:
         )
 
 
+class Container(Launched):
+    """A CARLA server in a container that docker runs on the host's network, with all its GPUs.
+
+    :param image: name of the image, such as ``carlasim/carla:0.9.16``
+    :raises ConfigurationError: where there is no docker
+    """
+
+    def __init__(self, image: str) -> None:
+        docker = shutil.which("docker")
+        if docker is None:
+            raise ConfigurationError(
+                f"server={CONTAINER_PREFIX + image!r} needs docker and there is none on the PATH. "
+                "Install it, or give the path of CarlaUE4.sh."
+            )
+        super().__init__(Path(docker))
+        self.name = f"the container {image}"
+        self._docker, self._image = docker, image
+        self._container = ""
+
+    def stop(self) -> None:
+        """End the container, and docker's client with it."""
+        if self._container:
+            subprocess.run(
+                [self._docker, "rm", "--force", self._container],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=DOCKER_TIMEOUT,
+                check=False,
+            )
+            self._container = ""
+        super().stop()
+
+    def _command(self) -> list[str]:
+        self._container = f"sb3_carla_{os.getpid()}_{self._port}"
+        run = [self._docker, "run", "--rm", "--init", f"--name={self._container}", "--network=host", "--gpus=all"]
+        return [*run, self._image, "./CarlaUE4.sh", "-RenderOffScreen", f"-carla-rpc-port={self._port}"]
+
+
 def _free_port_pair() -> int:
     """A port that was free just now together with the next one, which CARLA uses for its streams."""
     while True:
@@ -193,3 +240,17 @@ def _free_port_pair() -> int:
             except OSError:
                 continue
             return port
+
+
+def resident_memory(pid: int) -> int:
+    """The memory [byte] that a process and its children hold; 0 where the system does not tell.
+
+    :param pid: the process; on a CARLA server's start script the memory is its children's
+    """
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            waiting += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
+    return total

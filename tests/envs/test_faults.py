@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_carla import TD3, CarlaEnv
 from sb3_carla.buffers import FrameReplayBuffer
 from sb3_carla.envs import ConfigurationError, ServerUnavailableError
+from sb3_carla.envs.client import require_same_version
 from sb3_carla.simulator import EmbeddedServer
 
 THROTTLE = np.array([0.0, 0.5], np.float32)
@@ -68,6 +69,18 @@ def test_a_server_lost_between_episodes_is_replaced_at_reset() -> None:
     time.sleep(0.1)
     observation, _ = env.reset()
     assert observation.any()
+    env.close()
+
+
+def test_a_server_that_hangs_when_a_new_client_comes_is_started_anew() -> None:
+    env = CarlaEnv(seed=0, image_size=16)
+    env.reset()
+    before = env.server_pid
+    os.kill(env.server_pid, signal.SIGSTOP)
+    os.kill(env.client_pid, signal.SIGKILL)
+    observation, _ = env.reset()
+    assert observation.any()
+    assert env.server_pid != before
     env.close()
 
 
@@ -178,18 +191,94 @@ def test_a_port_that_does_not_speak_carla_is_a_clear_error() -> None:
             CarlaEnv(f"127.0.0.1:{silent.getsockname()[1]}")
 
 
-def test_a_server_script_is_started_and_ended_with_its_children(tmp_path: Path) -> None:
-    script = tmp_path / "CarlaUE4.sh"
-    command = f"{sys.executable} -m sb3_carla.simulator.server --port"
-    script.write_text(
-        f'#!/bin/sh\nfor a in "$@"; do case $a in -carla-rpc-port=*) {command} "${{a#*=}}";; esac; done\n'
-    )
-    script.chmod(0o755)
+# Runs our server under the flags of CarlaUE4.sh, as docker and the script itself are called.
+STAND_IN = f"""#!/bin/sh
+for a in "$@"; do case $a in
+    -carla-rpc-port=*) {sys.executable} -m sb3_carla.simulator.server --port "${{a#*=}}";;
+esac; done
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "CarlaUE4.sh"
+    path.write_text(STAND_IN)
+    path.chmod(0o755)
+    return path
+
+
+def running(text: str) -> list[str]:
+    """The processes whose command line holds a text."""
+    listing = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listing.splitlines() if text in line and "ps -eww" not in line]
+
+
+def test_a_server_script_is_started_and_ended_with_its_children(script: Path) -> None:
     env = CarlaEnv(str(script), seed=0)
     env.reset()
     env.step(THROTTLE)
+    assert running(str(script))
     env.close()
     assert not children()
+    assert not running(str(script))
+
+
+def test_a_container_image_is_run_by_docker_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(STAND_IN + f'echo "$@" >> {tmp_path}/calls\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    env = CarlaEnv("docker:carlasim/carla:0.9.16", seed=0)
+    env.reset()
+    started = running("carlasim/carla:0.9.16 ./CarlaUE4.sh -RenderOffScreen -carla-rpc-port=")
+    assert started
+    name = next(word for word in started[0].split() if word.startswith("--name=")).removeprefix("--name=")
+    env.close()
+    assert (tmp_path / "calls").read_text() == f"rm --force {name}\n"
+    assert not running("carlasim/carla:0.9.16")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_script_ends_with_a_trainer_that_is_killed(sent: signal.Signals, script: Path) -> None:
+    code = (
+        "import time; from sb3_carla import CarlaEnv; "
+        f"env = CarlaEnv({str(script)!r}); env.reset(); print('ready', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as trainer:
+        assert trainer.stdout is not None
+        assert trainer.stdout.readline() == "ready\n"
+        trainer.send_signal(sent)
+    deadline = time.monotonic() + 15.0
+    while running(str(script)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(str(script))
+
+
+def test_a_server_is_started_anew_after_its_episodes_and_says_so() -> None:
+    env = CarlaEnv(seed=0, image_size=16, recycle_episodes=2)
+    pids, said = [], []
+    for _ in range(4):
+        _, info = env.reset()
+        pids.append(env.server_pid)
+        said.append(info.get("carla"))
+    env.close()
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    assert said == [None, None, "the server was started anew after 2 episodes", None]
+
+
+def test_a_server_that_holds_too_much_memory_is_started_anew() -> None:
+    env = CarlaEnv(seed=0, image_size=16, recycle_gb=0.01)
+    env.reset()
+    before = env.server_pid
+    _, info = env.reset()
+    assert env.server_pid != before
+    assert "GB" in info["carla"]
+    env.close()
+
+
+def test_a_server_of_another_version_is_refused() -> None:
+    with pytest.raises(ServerUnavailableError, match=r"is CARLA 0\.9\.15 and the installed client is 0\.9\.16"):
+        require_same_version("0.9.16", "0.9.15", "localhost:2000")
 
 
 @pytest.mark.parametrize("content", ["", "no xml", "<OpenDRIVE/>"])

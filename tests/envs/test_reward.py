@@ -26,10 +26,10 @@ def test_standing_still_earns_nothing() -> None:
     assert reward(STILL) == 0.0
 
 
-def test_a_metre_in_the_lane_centre_earns_one_and_at_the_edge_half() -> None:
-    assert reward(drive(8.0)) / 0.4 == pytest.approx(1.0)
-    assert reward(drive(8.0, lateral=1.75)) / 0.4 == pytest.approx(0.5)
-    assert reward(drive(8.0, lateral=-5.0)) / 0.4 == pytest.approx(0.5)
+def test_ten_metres_in_the_lane_centre_earn_one_and_at_the_edge_half() -> None:
+    assert reward(drive(8.0)) / 0.04 == pytest.approx(1.0)
+    assert reward(drive(8.0, lateral=1.75)) / 0.04 == pytest.approx(0.5)
+    assert reward(drive(8.0, lateral=-5.0)) / 0.04 == pytest.approx(0.5)
 
 
 def test_driving_faster_than_the_target_earns_less() -> None:
@@ -38,7 +38,7 @@ def test_driving_faster_than_the_target_earns_less() -> None:
 
 @given(lateral=st.floats(-5, 5))
 def test_driving_backwards_never_pays(lateral: float) -> None:
-    assert reward(drive(-3.0, lateral)) == pytest.approx(-0.15)
+    assert reward(drive(-3.0, lateral)) == pytest.approx(-0.015)
 
 
 @pytest.mark.parametrize("event", ["collision", "off_road", "wrong_way", "stuck"])
@@ -87,7 +87,7 @@ def test_the_reward_stays_in_the_range_that_the_scenario_states(
 
 
 def test_the_range_of_the_lane_alone_has_neither_goal_nor_lights() -> None:
-    assert Scenario().reward_range == pytest.approx((-(1.0 + 1.0 + 0.2) * 2.5 - 10.0, 30 / 3.6 * 0.05))
+    assert Scenario().reward_range == pytest.approx((-(0.1 + 0.1 + 0.02) * 2.5 - 1.0, 0.1 * 30 / 3.6 * 0.05))
 
 
 def test_a_preset_is_named_by_text_and_changed_by_a_mapping() -> None:

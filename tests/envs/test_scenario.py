@@ -54,4 +54,4 @@ def test_a_wrong_name_or_value_is_refused_by_name(name: str, overrides: dict[str
 
 def test_the_upper_reward_bound_is_the_progress_at_the_target_speed() -> None:
     scenario = Scenario(target_speed_kmh=36.0, fixed_delta_seconds=0.05, action_repeat=2)
-    assert scenario.reward_range[1] == pytest.approx(1.0)  # 10 m/s for 0.1 s
+    assert scenario.reward_range[1] == pytest.approx(0.1)  # 10 m/s for 0.1 s, 0.1 a metre
