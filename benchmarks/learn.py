@@ -32,6 +32,11 @@ import numpy.typing as npt
 RECIPES: dict[str, list[str]] = {
     "ours": [],
     "ours, not clipped": ["-params", "max_grad_norm:None"],
+    "ours, reward x 10": [
+        "--env-kwargs",
+        "action_repeat:2",
+        "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",
+    ],
     "ours, critic's encoder": ["-params", "policy_kwargs:dict(encoder='critic')"],
     "sb3": ["--preset", "sb3"],
     "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],

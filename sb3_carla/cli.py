@@ -121,13 +121,10 @@ def doctor(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def serve(options: argparse.Namespace, rest: list[str]) -> int:
-    """Run the embedded simulator until Ctrl-C."""
-    _refuse(rest, "serve")
-    from sb3_carla.simulator.server import serve as serve_map
+    """Run the embedded simulator until Ctrl-C; its own command line knows the options, CARLA's flags among them."""
+    from sb3_carla.simulator.server import main as run_server
 
-    logging.basicConfig(format="sb3-carla: %(message)s", level=logging.WARNING)  # what the server has to say, too
-    print("Embedded CARLA 0.9.16 simulator; Ctrl-C ends it.", flush=True)
-    return serve_map(options.map, options.host, options.port)
+    return run_server(rest, prog="sb3-carla serve")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=run)
         return added
 
-    # rl_zoo3's parsers know the options of these two, --help included.
+    # rl_zoo3's parsers know the options of these two, the server's that of serve; --help included.
     command("train", train, "Train from YAML with rl_zoo3, then write a report and a video", own_help=False)
     command("enjoy", enjoy, "Replay a trained model in a window or into a video file", own_help=False)
     report_parser = command("report", report, "Write a report of a run folder, or of several side by side")
@@ -157,14 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor_parser.add_argument(
         "--buffer-size", type=int, default=50_000, help="Transitions of the replay buffer (default: %(default)s)"
     )
-    serve_parser = command("serve", serve, "Run the embedded CARLA simulator in the foreground")
-    serve_parser.add_argument(
-        "--map", default="Town_Blocks", help="Built-in town or OpenDRIVE file (default: %(default)s)"
-    )
-    serve_parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default: %(default)s)")
-    serve_parser.add_argument(
-        "--port", type=int, default=2000, help="RPC port, 0 for any free one (default: %(default)s)"
-    )
+    command("serve", serve, "Run the embedded CARLA simulator in the foreground", own_help=False)
     return parser
 
 

@@ -43,7 +43,7 @@ def refused(argv: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     assert main(argv) == 2
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1, lines
-    assert lines[0].startswith("sb3-carla: ")
+    assert lines[0].startswith(("sb3-carla: ", "sb3-carla serve: "))
     assert lines[0].count(". ") >= 1, "a second sentence says what to do"
     return lines[0]
 
@@ -120,7 +120,7 @@ def test_the_traceback_is_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> N
 def test_help_lists_the_commands_and_the_options_of_both_sides(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text for name in ("train", "enjoy", "report", "serve"))
+    assert all(f"  {name} " in text for name in ("train", "enjoy", "evaluate", "report", "serve", "doctor"))
     assert main(["train", "--help"]) == 0
     text = capsys.readouterr().out
     assert "--no-video" in text
@@ -188,7 +188,6 @@ def test_serve_listens_where_it_is_told_and_ends_by_ctrl_c() -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
-        process.stdout.readline()
         ready = json.loads(process.stdout.readline())
         assert ready["map"] == "Town_Curves"
         socket.create_connection((ready["host"], ready["port"]), timeout=5).close()
@@ -216,5 +215,5 @@ def test_serve_refuses_bad_input_in_one_line(option: str, value: str, named: str
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("sb3-carla: ")
+    assert done.stderr.startswith("sb3-carla serve: ")
     assert named in done.stderr

@@ -31,7 +31,7 @@ What is logged
 
 - ``stability/q_policy_mean``: mean Q(s, pi(s)); ``stability/q_replay_mean``, ``stability/q_replay_std``: Q on replay
 - ``stability/q_limit_low``, ``stability/q_limit_high``: the feasible range of Q, widened by the margin
-- ``stability/q_gap``, ``stability/q_gap_limit``: |Q(s, pi(s)) - Q on replay| and its limit
+- ``stability/q_gap``, ``stability/q_gap_limit``: the distance of the two, and its limit
 - ``stability/actor_loss``: of the last update
 - ``stability/saturated_share``: share of the components of pi(s) beyond +-0.97
 - ``stability/feature_norm``: mean L2 norm of the actor's features, where it has an extractor that learns

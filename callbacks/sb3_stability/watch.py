@@ -39,7 +39,7 @@ class Limits:
     :param margin: factor on the feasible bound of Q(s, pi(s)) and of minus the actor loss
     :param patience: looks in a row that must be beyond a limit
     :param floor: factor on the magnitude of Q before training; no limit on Q is nearer to zero than that
-    :param max_abs_q: fixed threshold on |Q(s, pi(s))| (the founding user's was 1e4)
+    :param max_abs_q: fixed threshold on the magnitude of Q(s, pi(s)) (the founding user's was 1e4)
     :param max_abs_loss: fixed threshold on the magnitude of the actor loss (the founding user's was 1e6)
     :param gap: Q(s, pi(s)) may differ from Q on replayed actions by this many times the size of the latter
     :param saturated_share: largest share of saturated components of the actions

@@ -175,6 +175,8 @@ _SENSORS: Final[tuple[tuple[str, SensorType, tuple[Attribute, ...]], ...]] = (
     ("sensor.camera.depth", SensorType.DEPTH, _IMAGE),
     ("sensor.camera.semantic_segmentation", SensorType.SEMANTIC_SEGMENTATION, _IMAGE),
     ("sensor.camera.instance_segmentation", SensorType.INSTANCE_SEGMENTATION, _IMAGE),
+    ("sensor.camera.normals", SensorType.NORMALS, _IMAGE),
+    ("sensor.camera.cosmos_visualization", SensorType.COSMOS, _IMAGE),
     ("sensor.camera.optical_flow", SensorType.OPTICAL_FLOW, _IMAGE),
     ("sensor.camera.dvs", SensorType.DVS, (*_IMAGE, *_FILM, *_EVENTS)),
     ("sensor.lidar.ray_cast", SensorType.LIDAR, (*_SCAN, *_AIR)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from sb3_carla.simulator.catalogue import VehicleModel
@@ -214,6 +215,12 @@ class Drivetrain:
         self.gears = [self._automatic_gear(bin_ / _BINS_PER_MS) for bin_ in range(_BINS)]
         self.pull = [self.gear_pull(gear, bin_ / _BINS_PER_MS) for bin_, gear in enumerate(self.gears)]
         self.reverse_pull = [self.gear_pull(1, bin_ / _BINS_PER_MS) for bin_ in range(_BINS)]
+
+    @staticmethod
+    @cache
+    def usual(model: VehicleModel) -> Drivetrain:
+        """What a vehicle of this model is spawned with; shared, for a drivetrain never changes."""
+        return Drivetrain(default_physics(model), model)
 
     @staticmethod
     def bin(speed: float) -> int:

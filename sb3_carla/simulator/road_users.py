@@ -9,7 +9,7 @@ from sb3_carla.simulator.actors import SolidActor, mounted
 from sb3_carla.simulator.blueprints import Blueprint
 from sb3_carla.simulator.catalogue import WALKER_HALF_HEIGHT, WALKER_RADIUS
 from sb3_carla.simulator.collision import Box, Point
-from sb3_carla.simulator.drivetrain import Drivetrain, PhysicsControl, default_physics
+from sb3_carla.simulator.drivetrain import Drivetrain, PhysicsControl
 from sb3_carla.simulator.geometry import Transform
 from sb3_carla.simulator.vehicle import Ground, VehicleMotion
 from sb3_carla.simulator.wire.layouts import ACTIVE, VEHICLE_RECORD, WALKER_RECORD
@@ -37,7 +37,7 @@ class Vehicle(SolidActor):
         model = blueprint.vehicle
         assert model is not None
         self.model = model
-        self.motion = VehicleMotion(pose, Drivetrain(default_physics(model), model), flat)
+        self.motion = VehicleMotion(pose, Drivetrain.usual(model), flat)
         super().__init__(id, blueprint, attributes, pose)
         self.tag = _VEHICLE_TAGS[model.base_type]
         self.colour = _read_colour(attributes.get("color", model.colours[0]))

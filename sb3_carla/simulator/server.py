@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import cv2
 
@@ -31,6 +31,7 @@ from sb3_carla.simulator.town import Atlas
 log = logging.getLogger(__name__)
 
 _CANNOT_START: Final = 2  # exit status
+_PROG: Final = "python -m sb3_carla.simulator.server"
 _LOOK_ROUND: Final = 0.5  # how often to see whether the parent lives, and to renew the status line [s]
 
 
@@ -43,6 +44,7 @@ def serve(
     town: str | None = None,
     stream_port: int | None = None,
     fps: float | None = None,
+    prog: str = _PROG,
 ) -> int:
     """Serve until a signal comes or the parent ends.
 
@@ -53,6 +55,7 @@ def serve(
     :param town: the town to start with (default: the map's)
     :param stream_port: of the streaming server (default: the one after ``port``)
     :param fps: steps per second of simulated time (default: as clients ask for)
+    :param prog: how the program is called, for what it says when it cannot start
     :return: exit status
     """
     # Waking OpenCV's threads for a small picture costs more than they save, and the client needs the other core.
@@ -62,10 +65,11 @@ def serve(
     try:
         loop = Loop(Atlas(map, town), host, port, stream_port)
     except MapError as error:
-        return _announce_error(str(error))
+        return _cannot_start(prog, str(error))
     except OSError as error:
-        return _announce_error(
-            f"Port {port} of {host} cannot be used: {error.strerror or error}. Choose another port, or 0 for any."
+        return _cannot_start(
+            prog,
+            f"Port {port} of {host} cannot be used: {error.strerror or error}. Choose another port, or 0 for any.",
         )
     # What was built so far stays; collecting it again and again would cost ticks.
     gc.collect()
@@ -127,21 +131,28 @@ def _announce(**message: object) -> None:
         log.warning("nobody reads our standard output")
 
 
-def _announce_error(message: str) -> int:
-    log.error("%s", message)
+def _cannot_start(prog: str, message: str) -> int:
+    print(f"{prog}: {message}", file=sys.stderr)
     if not sys.stdout.isatty():
         _announce(error=message)
     return _CANNOT_START
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m sb3_carla.simulator.server") -> int:
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with an option."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_CANNOT_START, f"{self.prog}: {message[:1].upper()}{message[1:]}. '--help' lists the options.\n")
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = _PROG) -> int:
     """Command line.
 
     :param arguments: without the program's name (default: the process's own)
     :param prog: how the program is called, for its help
     :return: exit status
     """
-    parser = argparse.ArgumentParser(prog=prog, description="Embedded CARLA 0.9.16 server", allow_abbrev=False)
+    parser = _Parser(prog=prog, description="Embedded CARLA 0.9.16 server", allow_abbrev=False)
     parser.add_argument(
         "--map", default="Town_Blocks", help="built-in town, OpenDRIVE file, or folder of such files (%(default)s)"
     )
@@ -166,6 +177,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m sb3_carl
         town=options.town,
         stream_port=options.streaming_port,
         fps=options.fps,
+        prog=prog,
     )
 
 

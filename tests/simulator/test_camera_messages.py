@@ -125,3 +125,29 @@ def test_a_lidar_and_the_cameras_see_the_same_world(atlas, town):
     assert np.median(np.concatenate(off)) < 0.01
     assert np.quantile(np.concatenate(off), 0.9) < 0.1
     assert np.mean(np.concatenate(labels_agree)) > 0.95
+
+
+def test_the_cosmos_camera_shows_labels_in_the_colours_of_the_clients_palette(game, car, bus):  # noqa: F811
+    listeners = [
+        Listener(game, f"sensor.camera.{kind}", MOUNT, car, **SIZE)
+        for kind in ("semantic_segmentation", "cosmos_visualization")
+    ]
+    labels, cosmos = listeners[0].tick(), listeners[1].data.get(timeout=20.0)
+    labels.convert(carla.ColorConverter.CityScapesPalette)
+    assert (pixels(labels) == pixels(cosmos)).all()
+    assert len(np.unique(pixels(cosmos).reshape(-1, 4), axis=0)) > 4
+
+
+def test_the_normals_camera_shows_which_way_surfaces_face(game, car, bus):  # noqa: F811
+    kinds = ("normals", "semantic_segmentation")
+    listeners = [Listener(game, f"sensor.camera.{kind}", MOUNT, car, **SIZE) for kind in kinds]
+    normals, labels = pixels(listeners[0].tick())[..., 2::-1], pixels(listeners[1].data.get(timeout=20.0))[..., 2]
+    facing = normals.astype(float) / 127.5 - 1.0
+    road = np.abs(facing[labels == ROAD] - (0.0, 0.0, 1.0)).max(axis=1)
+    assert np.quantile(road, 0.98) < 0.02  # a pixel between the road and the bus may be of neither
+    back = -np.array(rotation_matrix(0.0, bus.get_transform().rotation.yaw, 0.0))[:, 0]
+    rear = facing[25:32, 44:52]  # the bus's end, which looks back at the camera
+    assert np.abs(rear - back).max() < 0.05
+    assert np.abs(facing[labels == SKY]).max() < 0.02
+    lengths = np.linalg.norm(facing[labels != SKY], axis=-1)
+    assert np.median(lengths) == pytest.approx(1.0, abs=0.02)

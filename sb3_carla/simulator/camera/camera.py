@@ -143,6 +143,27 @@ class Camera:
         encode_depth(image.view(np.uint32)[..., 0], self._inverse)
         return image
 
+    def normals(self, pose: Transform, bodies: Bodies) -> Image:
+        """Which way each surface faces in the world: x, y, z from -1..1 to R, G, B from 0..255.
+
+        :param pose: of the camera in the world
+        :param bodies: as in :meth:`rgb`
+        :return: (height, width, 4) B, G, R, A; the sky, which faces nowhere, has 128
+        """
+        view = self._view(pose)
+        self._draw(view, solids_of(bodies))
+        inverse = self._inverse.astype(np.float64)
+        # On a plane n.p = h the inverse depth is n.ray / h, and the ray is linear in the column and the row: its slopes
+        # there give n. Of both sides, the smaller step is the one that does not cross an edge.
+        across, down = (_slope(inverse, axis) for axis in (1, 0))
+        rows, columns = np.indices(inverse.shape)
+        facing = np.stack([across, down, inverse - across * columns - down * rows], axis=2) @ np.linalg.inv(view.rays)
+        length = np.linalg.norm(facing, axis=2, keepdims=True)
+        unit = np.divide(-facing, length, out=np.zeros_like(facing), where=(length > 0.0) & (inverse > 0.0)[..., None])
+        image = np.full((self.height, self.width, 4), 255, np.uint8)
+        image[..., 2::-1] = np.rint((unit + 1.0) * 127.5)
+        return image
+
     def optical_flow(self, pose: Transform, bodies: Bodies, previous_pose: Transform, previous_bodies: Bodies) -> Flow:
         """How far what is seen has moved in the picture since the previous frame.
 
@@ -228,3 +249,13 @@ class Camera:
         ahead = np.array([forward[0], forward[1], 0.0])
         below = [view.rays @ (u, self.height - 1.0, 1.0) for u in (0.0, self.width / 2, self.width - 1.0)]
         return all(float(ray @ ahead) > 1e-3 for ray in below)
+
+
+def _slope(values: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+    """Change from pixel to pixel along an axis, on the side where it is smaller."""
+    step = np.diff(values, axis=axis)
+    if not step.size:
+        return np.zeros_like(values)
+    first, last = np.take(step, [0], axis), np.take(step, [-1], axis)
+    before, after = np.concatenate([first, step], axis), np.concatenate([step, last], axis)
+    return np.where(np.abs(before) < np.abs(after), before, after)

@@ -1,7 +1,7 @@
 """Sensors that measure on the server. Lane invasion is not among them: the client finds it by itself.
 
 - :mod:`~sb3_carla.simulator.sensors.base`: what all share: stream, attributes, ``sensor_tick``.
-- :mod:`~sb3_carla.simulator.sensors.cameras`: colour, labels, depth, instances, optical flow, events.
+- :mod:`~sb3_carla.simulator.sensors.cameras`: colour, labels, depth, instances, normals, optical flow, events.
 - :mod:`~sb3_carla.simulator.sensors.lidar` and :mod:`~sb3_carla.simulator.sensors.radar`: what rays meet.
 - :mod:`~sb3_carla.simulator.sensors.navigation`: GNSS and IMU.
 - :mod:`~sb3_carla.simulator.sensors.contact`: collision and obstacle.
@@ -14,9 +14,11 @@ from typing import Final
 from sb3_carla.simulator.sensors.base import AttributeRefused, Message, Sensor
 from sb3_carla.simulator.sensors.cameras import (
     CameraSensor,
+    CosmosCamera,
     DepthCamera,
     EventCamera,
     InstanceCamera,
+    NormalsCamera,
     OpticalFlowCamera,
     RgbCamera,
     SemanticCamera,
@@ -34,6 +36,8 @@ SENSOR_CLASSES: Final[dict[SensorType, type[Sensor]]] = {
     SensorType.SEMANTIC_SEGMENTATION: SemanticCamera,
     SensorType.INSTANCE_SEGMENTATION: InstanceCamera,
     SensorType.DEPTH: DepthCamera,
+    SensorType.NORMALS: NormalsCamera,
+    SensorType.COSMOS: CosmosCamera,
     SensorType.OPTICAL_FLOW: OpticalFlowCamera,
     SensorType.DVS: EventCamera,
     SensorType.LIDAR: LidarSensor,

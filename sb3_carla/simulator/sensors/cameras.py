@@ -22,6 +22,15 @@ Picture = npt.NDArray[Any]
 
 _LARGEST: Final = 8192  # picture, in either direction [pixels]
 _LEAST_CONTRAST: Final = 0.01  # threshold of an event, however its noise falls
+# R, G, B of the semantic labels from 0 on.
+_COLOURS: Final = (
+    (0, 0, 0), (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
+    (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0),
+    (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32), (110, 190, 160),
+    (170, 120, 50), (55, 90, 80), (45, 60, 150), (157, 234, 50), (81, 0, 81), (150, 100, 100), (230, 150, 140),
+    (180, 165, 180),
+)  # fmt: skip
+_PALETTE: Final = np.array([(blue, green, red, 255) for red, green, blue in _COLOURS], np.uint8)
 
 
 class CameraSensor(Sensor):
@@ -97,6 +106,22 @@ class InstanceCamera(CameraSensor):
     def draw(self, world: World) -> Picture:
         """The label in channel 2 (R), the instance in G and B."""
         return self.camera.instance(self.pose, world.bodies())
+
+
+class NormalsCamera(CameraSensor):
+    """Which way surfaces face."""
+
+    def draw(self, world: World) -> Picture:
+        """World axes x, y, z from -1..1 in R, G, B."""
+        return self.camera.normals(self.pose, world.bodies())
+
+
+class CosmosCamera(CameraSensor):
+    """Labels in colours, as pictures that steer Cosmos Transfer show them."""
+
+    def draw(self, world: World) -> Picture:
+        """CARLA's colour of each pixel's label, the one of the client's ``CityScapesPalette``."""
+        return _PALETTE[self.camera.semantic(self.pose, world.bodies())[..., 2]]
 
 
 class OpticalFlowCamera(CameraSensor):
