@@ -14,6 +14,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    "sb3_carla needs Python 3.10 to 3.12 (the carla wheels), this is %d.%d. Say make PYTHON=python3.11 ..." % v)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -c 'import sb3_carla.simulator.server'  # compiles the simulator's kernels into numba's cache, once
 	@touch $@
 
 train: $(INSTALLED)  ## Train TD3 on the embedded simulator; leaves a model, logs, a report and a video in runs/

@@ -1,6 +1,6 @@
 """Draw one picture of everything that the embedded simulator's cameras can show: cameras, weathers, towns.
 
-python docs/draw_contact_sheet.py docs/images/contact_sheet.png [--map FILE.xodr ...]
+python docs/draw_contact_sheet.py docs/images/contact_sheet.jpg [--map FILE.xodr ...]
 
 It draws straight from the renderer, without a server, and always the same.
 """

@@ -54,3 +54,20 @@ def test_the_founding_explosion_is_stopped_and_its_cure_is_not(tmp_path: Path, e
     stopped = {row[1].split(",")[0].strip(): row[3].strip() for row in rows}
     assert stopped == {"leaky": "yes", "healthy": "no"}
     assert (tmp_path / "out/report/comparison.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["custom_scenario", "custom_extractor", "several_servers"])
+def test_the_examples_of_own_parts_train(name: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    run([sys.executable, str(EXAMPLES / f"{name}.py"), "--steps", "60"], tmp_path, environment)
+
+
+def test_the_example_of_an_evaluation_scores_and_films(tmp_path: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, str(EXAMPLES / "evaluate_and_film.py"), "--drivers", "pursuit", "--episodes", "1"]
+    output = run([*command, "--max-steps", "60"], tmp_path, environment)
+    assert "pursuit in rain: driving score" in output
+    assert (tmp_path / "evaluations/pursuit/lane_following.mp4").stat().st_size > 0
+
+
+def test_the_example_of_a_test_suite_passes(tmp_path: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "sb3_carla.simulator.pytest_plugin", "-c", "/dev/null"]
+    assert "1 passed" in run([*command, str(EXAMPLES / "test_my_carla_code.py")], tmp_path, environment)

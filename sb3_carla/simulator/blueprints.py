@@ -248,6 +248,9 @@ def _library() -> dict[str, Blueprint]:
         )
     for type_id in ("controller.ai.walker", "util.actor.empty"):
         library.append(Blueprint(len(library) + 1, type_id, (_text("role_name", "default", "default"),)))
+    extents = (_number(f"extent_{axis}", 1.0) for axis in "xyz")
+    trigger = (_text("role_name", "prop", "prop"), _number("friction", 3.5), *extents)
+    library.append(Blueprint(len(library) + 1, "static.trigger.friction", trigger))
     for prop in PROPS:
         attributes = (_text("role_name", "prop", "prop"), _fixed("size", AttributeType.STRING, prop.size))
         library.append(Blueprint(len(library) + 1, prop.type_id, attributes, prop=prop))

@@ -9,6 +9,7 @@ import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 _FOLDER: Final = "/Game/Carla/Maps/"
 _START_CLEAR: Final = 14.0  # a car should be able to drive so far before it meets a red light [m]
 _KEPT: Final = 3  # towns that stay in memory for the next load_world
+_MOST_PIXELS: Final = 2**27  # of all cameras of a town that differ; each takes some ten bytes
 GENERATED: Final = "OpenDriveMap"  # the name under which CARLA loads a map that a client sent
 # CARLA's towns, which programs load by name, and ours of the same manner, which stand in for those that are not there.
 _STAND_INS: Final = {
@@ -67,6 +69,7 @@ class Town:
         roadside = place_roadside(self.signals)
         self.bodies = np.concatenate([roadside, place_scenery(roads, roadside["centre"][:, :2].tolist())])
         self.scenery = Scenery(self.bodies)
+        self._cameras: WeakValueDictionary[tuple[int, int, float], Camera] = WeakValueDictionary()
         heights = np.concatenate([lane.centre[:, 2] for lane in roads.lanes])
         self.flat = bool(np.ptp(heights) < 0.01)
 
@@ -119,8 +122,22 @@ class Town:
         return f"Carla/Maps/Nav/{self.name}-{zlib.crc32(self.navigation):08x}.bin"
 
     def camera(self, width: int, height: int, fov: float) -> Camera:
-        """A camera for pictures of this size [pixels] and horizontal field of view [deg]."""
-        return Camera(self.scene, width, height, fov)
+        """A camera for pictures of this size [pixels] and horizontal field of view [deg].
+
+        It keeps nothing from picture to picture, so all sensors of one lens share one.
+
+        :raises ValueError: when the cameras in use would become too large together
+        """
+        camera = self._cameras.get((width, height, fov))
+        if camera is None:
+            used = sum(one.width * one.height for one in self._cameras.values())
+            if used + width * height > _MOST_PIXELS:
+                raise ValueError(
+                    f"cameras of different sizes and fields of view may have {_MOST_PIXELS} pixels together, and "
+                    f"{used} are in use; destroy some, or ask for smaller pictures than {width} x {height}"
+                )
+            camera = self._cameras[width, height, fov] = Camera(self.scene, width, height, fov)
+        return camera
 
     def scenery_record(self, row: int) -> tuple[Any, ...]:
         """The actor record by which sensors name a building or a tree; its id is 0, it is no actor."""

@@ -14,6 +14,8 @@ from sb3_carla.simulator.attachment import Attachment, free_way
 from sb3_carla.simulator.blueprints import BLUEPRINTS, SPECTATOR, Blueprint
 from sb3_carla.simulator.collision import Hit, contact, resolve
 from sb3_carla.simulator.drivetrain import GRAVITY
+from sb3_carla.simulator.friction import TYPE_ID as TRIGGER
+from sb3_carla.simulator.friction import FrictionTrigger
 from sb3_carla.simulator.geometry import BODY, Transform
 from sb3_carla.simulator.road_users import Vehicle, Walker
 from sb3_carla.simulator.sensors import SENSOR_CLASSES, CollisionSensor, Sensor
@@ -72,6 +74,7 @@ class World:
         self.sensors: dict[int, Sensor] = {}  # by stream id
         self.hits: list[Hit] = []  # of the last step
         self._forgetful: list[Vehicle] = []  # without sticky control
+        self._triggers: list[FrictionTrigger] = []
         self._attached: list[Actor] = []
         self._visible: list[SolidActor] = []
         self._bodies: Bodies = np.zeros(0, BODY)
@@ -99,6 +102,7 @@ class World:
         if reset_settings:
             self.settings = EpisodeSettings()
         self.weather = Weather()
+        self.gravity = GRAVITY
         self.elapsed = 0.0
         self.episode_id += 1
         self._map_changed = True
@@ -159,6 +163,11 @@ class World:
             sensor.token = token(self._next_stream, self.stream_port)
             self._next_stream += 1
             return sensor
+        if blueprint.type_id == TRIGGER:
+            try:
+                return FrictionTrigger(id, blueprint, attributes, pose)
+            except ValueError as error:
+                raise SpawnError(f"Spawn failed: {error}") from None
         return Actor(id, blueprint, attributes, pose)
 
     def _occupied(self, actor: SolidActor) -> bool:
@@ -190,6 +199,8 @@ class World:
             for vehicle in self.vehicles:
                 if vehicle.light is actor:
                     vehicle.light, vehicle.changed = None, True
+        if isinstance(actor, FrictionTrigger):
+            actor.release()
         for other in self._attached:
             if other.parent is actor:
                 other.parent = None
@@ -207,6 +218,7 @@ class World:
         self.vehicles = [one for one in actors if isinstance(one, Vehicle)]
         self._forgetful = [one for one in self.vehicles if not one.sticky]
         self.walkers = [one for one in actors if isinstance(one, Walker)]
+        self._triggers = [one for one in actors if isinstance(one, FrictionTrigger)]
         self._visible = [one for one in actors if isinstance(one, SolidActor)]
         self.solids = [one for one in self._visible if one.collides]
         self.sensors = {one.stream_id: one for one in actors if isinstance(one, Sensor)}
@@ -238,6 +250,8 @@ class World:
         for vehicle in self.vehicles:
             if vehicle.needs_limit():
                 vehicle.set_limit(roads.speed_limit_kmh(vehicle.motion.x, vehicle.motion.y))
+        for trigger in self._triggers:
+            trigger.act(self.vehicles)
         self.signals.advance(delta, self.vehicles)
         for actor in self._attached:
             assert actor.parent is not None

@@ -100,7 +100,7 @@ def test_there_are_vehicles_of_every_base_type(kind):
 
 def test_every_body_can_be_spawned_and_has_a_box(world):
     for type_id in BLUEPRINTS:
-        if type_id.startswith(("static.", "walker.", "vehicle.")):
+        if type_id.startswith(("static.prop.", "walker.", "vehicle.")):
             actor = world.spawn(ActorDescription(type_id, {}), Transform(0.0, 0.0, 500.0))
             assert all(half > 0.0 for half in actor.box_extent), type_id
             assert 0 < actor.tag <= 28, type_id

@@ -11,14 +11,15 @@ import numpy.typing as npt
 from sb3_carla.simulator.camera.bodies import Solids, rotations, solids_of
 from sb3_carla.simulator.camera.draw import SHADOW_QUADS, draw_bodies, draw_polygons, shadow_quads
 from sb3_carla.simulator.camera.ground import TAGS
-from sb3_carla.simulator.camera.look import light_of, look_of
+from sb3_carla.simulator.camera.look import Look, light_of, look_of
 from sb3_carla.simulator.camera.rain import Rain
 from sb3_carla.simulator.camera.resolve import encode_depth, label_pixels, trace_motion
 from sb3_carla.simulator.camera.scene import Scene
-from sb3_carla.simulator.camera.shade import shade_pixels
+from sb3_carla.simulator.camera.shade import shade_ground, shade_sky
+from sb3_carla.simulator.camera.shade_faces import light_faces, shade_faces
 from sb3_carla.simulator.camera.shapes import FACES
 from sb3_carla.simulator.camera.sky import clouds, skyline
-from sb3_carla.simulator.camera.terrain import lay_plane, lay_terrain
+from sb3_carla.simulator.camera.terrain import lay_plane
 from sb3_carla.simulator.geometry import Transform, rotation_matrix
 from sb3_carla.simulator.weather import Weather
 
@@ -86,11 +87,9 @@ class Camera:
         stage, count = self._draw(view, moving)
         if len(self._quads) < 6 * moving.number:
             self._quads, self._normals = np.zeros((12 * moving.number, 4, 3)), np.zeros((12 * moving.number, 3))
-        scene, light = self._scene, light_of(look)
         if moving.number:
-            self._shade.fill(0)
             quads = shadow_quads(
-                view.eye, view.matrix, moving.numbers, moving.turns, SHADOW_QUADS, light.numbers[:3],
+                view.eye, view.matrix, moving.numbers, moving.turns, SHADOW_QUADS, np.array(look.sun),
                 look.casts_shadows, self._work, self._quads, self._normals,
             )  # fmt: skip
             draw_polygons(
@@ -98,14 +97,7 @@ class Camera:
                 self._quads[:quads], self._normals[:quads], self._drawn, -1, self._work,
             )  # fmt: skip
         image = np.empty((self.height, self.width, 4), np.uint8)
-        shade_pixels(
-            image.view(np.uint32)[..., 0], self._inverse, self._surface, self._shade, view.eye, view.rays, self.focal,
-            scene.ground.texels, scene.ground.materials, scene.ground.levels, self._reach, self._ground,
-            scene.veil.of(look), scene.terrain.heights, scene.terrain.place, self._clouds, self._skyline,
-            light.numbers, light.haze, self._drawn, count, stage.numbers, stage.turns, stage.traits,
-            FACES.normals, FACES.colours, FACES.finish, FACES.corners, scene.decks.normals, scene.decks.colours,
-            self._work, self._faces, self._inverse.view(np.int32), light.gradient,
-        )  # fmt: skip
+        self._colour(image.view(np.uint32)[..., 0], view, look, stage, count)
         if moving.number:
             self._shade.fill(0)
         self._rain.paint(image, pose, look)
@@ -219,6 +211,8 @@ class Camera:
         if scene.terrain.flat:
             lay_plane(self._inverse, self._surface, eye, rays, scene.terrain.place[3])
         else:
+            from sb3_carla.simulator.camera.hills import lay_terrain
+
             lay_terrain(
                 self._inverse, self._surface, eye, rays, *scene.terrain, self._work, self._depths, self._upright(view)
             )
@@ -240,6 +234,32 @@ class Camera:
                 scene.decks.corners, scene.decks.normals, self._drawn, count, self._work,
             )  # fmt: skip
         return stage, count
+
+    def _colour(self, image: npt.NDArray[np.uint32], view: _View, look: Look, stage: Solids, count: int) -> None:
+        """Give what was drawn its colours."""
+        scene, ground, light = self._scene, self._scene.ground, light_of(look)
+        shade_sky(
+            image, self._surface, view.rays, self.focal, light.numbers, light.gradient, light.cover,
+            self._clouds, self._skyline,
+        )  # fmt: skip
+        brightest = scene.veil.lay(look)
+        bits = self._inverse.view(np.int32)
+        shade_ground(
+            image, self._inverse, self._surface, self._shade, view.eye, view.rays, self.focal,
+            ground.texels, ground.levels, self._reach, self._ground, brightest, scene.veil.lamps,
+            light.numbers, light.haze, light.gradient, light.cover, self._clouds, self._skyline, bits,
+        )  # fmt: skip
+        if not count:
+            return
+        light_faces(
+            self._drawn, count, stage.numbers, stage.turns, stage.traits, FACES.normals, FACES.colours, FACES.finish,
+            scene.decks.normals, scene.decks.colours, light.numbers, self._faces,
+        )  # fmt: skip
+        shade_faces(
+            image, self._inverse, self._surface, view.eye, view.rays, self.focal,
+            self._drawn, stage.numbers, stage.turns, stage.traits, FACES.normals, FACES.finish, FACES.corners,
+            light.numbers, light.haze, bits, self._faces, self._work,
+        )  # fmt: skip
 
     def _upright(self, view: _View) -> bool:
         """Whether a ray higher in the picture always looks farther: level enough, and not down past the nadir."""

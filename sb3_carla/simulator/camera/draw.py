@@ -32,40 +32,10 @@ def _turn(x: float, y: float, z: float, matrix: Any, result: Any) -> None:
         result[m] = x * matrix[0, m] + y * matrix[1, m] + z * matrix[2, m]
 
 
-@inner
-def _polygon(
-    inverse: Any, surface: Any, shade: Any, points: Any, n: int, normal: Any, rays: Any, matrix: Any, number: int,
-    work: Any,
-) -> bool:  # fmt: skip
-    """Draw a flat polygon; whether any pixel of it is seen.
-
-    :param points: (n, 3) corners, world axes, relative to the eye
-    :param normal: of the polygon's plane, of any length
-    :param work: (4, 12) scratch
-    """
-    us, vs, h, h0 = work[0], work[1], work[2], work[3]
-    _turn(points[n - 1, 0], points[n - 1, 1], points[n - 1, 2], matrix, h0)
-    count = 0
-    for i in range(n):
-        _turn(points[i, 0], points[i, 1], points[i, 2], matrix, h)
-        if (h0[2] >= NEAR) != (h[2] >= NEAR):  # cut at the near plane
-            t = (NEAR - h0[2]) / (h[2] - h0[2])
-            us[count] = (h0[0] + t * (h[0] - h0[0])) / NEAR
-            vs[count] = (h0[1] + t * (h[1] - h0[1])) / NEAR
-            count += 1
-        if h[2] >= NEAR:
-            us[count] = h[0] / h[2]
-            vs[count] = h[1] / h[2]
-            count += 1
-        h, h0 = h0, h
-    if count < 3:
-        return False
-    away = normal[0] * points[0, 0] + normal[1] * points[0, 1] + normal[2] * points[0, 2]
-    _turn(normal[0] / away, normal[1] / away, normal[2] / away, rays, h)
-    return _fill(inverse, surface, shade, us, vs, count, h[0], h[1], h[2], number)
-
-
-@inner
+@kernel(
+    "boolean(float32[:,::1], int32[:,::1], uint8[:,::1], float64[::1], float64[::1], int64, float64, float64, float64,"
+    " int64)"
+)
 def _fill(
     inverse: Any, surface: Any, shade: Any, us: Any, vs: Any, n: int,
     across: float, down: float, constant: float, number: int,
@@ -111,6 +81,42 @@ def _fill(
                     surface[v, u] = number
                     drawn = True
     return drawn
+
+
+@kernel(
+    "boolean(float32[:,::1], int32[:,::1], uint8[:,::1], float64[:,::1], int64, float64[::1], float64[:,::1],"
+    " float64[:,::1], int64, float64[:,::1])"
+)
+def _polygon(
+    inverse: Any, surface: Any, shade: Any, points: Any, n: int, normal: Any, rays: Any, matrix: Any, number: int,
+    work: Any,
+) -> bool:  # fmt: skip
+    """Draw a flat polygon; whether any pixel of it is seen.
+
+    :param points: (n, 3) corners, world axes, relative to the eye
+    :param normal: of the polygon's plane, of any length
+    :param work: (4, 12) scratch
+    """
+    us, vs, h, h0 = work[0], work[1], work[2], work[3]
+    _turn(points[n - 1, 0], points[n - 1, 1], points[n - 1, 2], matrix, h0)
+    count = 0
+    for i in range(n):
+        _turn(points[i, 0], points[i, 1], points[i, 2], matrix, h)
+        if (h0[2] >= NEAR) != (h[2] >= NEAR):  # cut at the near plane
+            t = (NEAR - h0[2]) / (h[2] - h0[2])
+            us[count] = (h0[0] + t * (h[0] - h0[0])) / NEAR
+            vs[count] = (h0[1] + t * (h[1] - h0[1])) / NEAR
+            count += 1
+        if h[2] >= NEAR:
+            us[count] = h[0] / h[2]
+            vs[count] = h[1] / h[2]
+            count += 1
+        h, h0 = h0, h
+    if count < 3:
+        return False
+    away = normal[0] * points[0, 0] + normal[1] * points[0, 1] + normal[2] * points[0, 2]
+    _turn(normal[0] / away, normal[1] / away, normal[2] / away, rays, h)
+    return _fill(inverse, surface, shade, us, vs, count, h[0], h[1], h[2], number)
 
 
 @inner

@@ -59,6 +59,7 @@ class Light(NamedTuple):
     numbers: npt.NDArray[np.float64]
     haze: npt.NDArray[np.float64]  # share of haze by inverse depth
     gradient: npt.NDArray[np.float64]  # (rows, 3) the clear sky's colour from the horizon to the zenith
+    cover: npt.NDArray[np.int64]  # (256, 4) by the clouds' picture: how much they cover, of 256, and their B, G, R
 
 
 @lru_cache(maxsize=16)
@@ -72,7 +73,10 @@ def light_of(look: Look) -> Light:
     sine = np.linspace(0.0, 1.0, _GRADIENT)[:, None]
     fade = (1.0 - sine) ** 4 * (1.0 - 0.35 * sine)
     gradient = look.zenith + (np.array(look.horizon) - look.zenith) * fade
-    return Light(numbers, haze, gradient)
+    cover = np.clip((np.arange(256) - 205.0 + 170.0 * look.cloudiness) * 0.012, 0.0, 0.8 + 0.15 * look.cloudiness)
+    dark = 1.04 - 0.16 * cover  # thick clouds are darker underneath
+    clouds = np.minimum(np.outer(dark, look.cloud), 255.0)
+    return Light(numbers, haze, gradient, np.rint(np.column_stack([256.0 * cover, clouds])).astype(np.int64))
 
 
 @lru_cache(maxsize=64)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.camera.bodies import Solids, solids_of
 from sb3_carla.simulator.camera.decks import split
 from sb3_carla.simulator.camera.ground import paint_ground
+from sb3_carla.simulator.camera.look import look_of
 from sb3_carla.simulator.camera.terrain import terrain_of
 from sb3_carla.simulator.camera.veil import Veil
 from sb3_carla.simulator.roads import RoadMap
+from sb3_carla.simulator.weather import Weather
 
 
 class Scene:
@@ -23,12 +27,13 @@ class Scene:
     def __init__(self, roads: RoadMap, scenery: npt.NDArray[np.void]) -> None:
         self.roads = roads
         self.terrain = terrain_of(roads.raster)
+        if not self.terrain.flat:  # compile what draws hills now rather than for the first picture
+            import_module("sb3_carla.simulator.camera.hills")
         on_ground, self.decks = split(roads.lanes, roads.raster)
         self.ground = paint_ground(roads, on_ground)
         self.solids = solids_of(scenery, scenery=True)
-        x, y = self.ground.place[:2].tolist()
-        _, rows, columns, micrometres = self.ground.levels[0].tolist()
-        self.veil = Veil(x, y, columns * micrometres * 1e-6, rows * micrometres * 1e-6, self.solids)
+        self.veil = Veil(self.ground, self.terrain, self.solids)
+        self.veil.lay(look_of(Weather()))  # now rather than in the first picture
         self._stage = self.solids
 
     def stage(self, moving: Solids) -> Solids:

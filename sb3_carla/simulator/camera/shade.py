@@ -1,4 +1,8 @@
-"""From surfaces to colours: sunlight, shadows, windows, leaves, wet ground, sky and haze, pixel by pixel."""
+"""From sky and ground to colours: clouds, sunlight, shadows, wet roads and haze.
+
+Texture coordinates, clouds' coordinates and gains are worked out at the ends of short stretches of a row, and stepped
+through in whole numbers in between.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ from typing import Any
 import numpy as np
 
 from sb3_carla.simulator.camera.look import (
-    CLOUD,
-    CLOUDINESS,
     GLOW,
     HAZE_FIRST,
     HAZE_SHIFT,
@@ -21,52 +23,36 @@ from sb3_carla.simulator.camera.look import (
     SUN,
     SUNLIGHT,
     WET,
-    ZENITH,
 )
 from sb3_carla.simulator.compiled import inner, kernel
 
-_SKY, _GROUND, _FIRST = 0, 1, 2  # see draw.py
-_WALL, _ROOF, _GLASS, _GLOW, _ROUND, _LEAVES, _BULB = 1, 2, 3, 4, 5, 6, 7  # shapes.Finish
-_EVEN, _ODD = 0xFF00FF, 0xFF00  # blue and red, green
-_LEAST_INVERSE = 1e-4  # of anything but the sky [1/m]
-_STOREY, _BAY = 3.1, 2.7  # height of a storey and width of wall per window [m]
+_SKY, _GROUND = 0, 1  # see draw.py
+_OPAQUE = 0xFF000000
+_PAIR = 0xFF00FF  # two channels of a pixel, which are worked on together
+_LEAST_INVERSE = 1e-4  # of the ground [1/m]
 _CLOUDS, _SKYLINE, _GRADIENT = 1024, 2048, 256  # see sky.py and look.py
 _CLOUD_HEIGHT = 300.0  # pixels of the clouds' picture per unit of tangent
+_LOW, _NEAR_SUN = 0.015, 0.98  # sine of the skyline's highest elevation, cosine around the sun's disc
 _PUDDLES = 24.0  # pixels of the clouds' picture per metre of ground: where the puddles are
+_STRETCH, _SHORT = 16, 8  # pixels; the short one where light or focal length change fast
+_EVEN_DEPTH = 0.06  # by which share the inverse depth may change over a stretch of ground
 
 
 @inner
-def _hash(x: int, y: int, z: int) -> float:
-    """A number 0..1 that looks random."""
-    h = (x * 73856093) ^ (y * 19349663) ^ (z * 83492791)
-    h = (h ^ (h >> 13)) * 1274126177
-    return (((h ^ (h >> 16)) >> 3) & 1023) / 1023.0
+def _towards(x: float, y: float, z: float, light: Any, gradient: Any, skyline: Any) -> Any:
+    """The sky in a direction of any length.
 
-
-@inner
-def _mix(colour: Any, other: Any, first: int, share: float) -> None:
-    """Replace a share of a colour by ``other[first : first + 3]``."""
-    for m in range(3):
-        colour[m] += (other[first + m] - colour[m]) * share
-
-
-@inner
-def _sky(x: float, y: float, z: float, light: Any, gradient: Any, clouds: Any, skyline: Any) -> Any:
-    """The colour of the sky in a direction of any length: B, G, R."""
+    :return: the clear sky's B, G, R; row and column in the clouds' picture; share of clouds; sine of the elevation;
+        cosine of the angle to the sun
+    """
     scale = 1.0 / math.sqrt(x * x + y * y + z * z)
     x, y, z = x * scale, y * scale, max(z * scale, 0.0)
     row = int(z * (_GRADIENT - 1))
     blue, green, red = gradient[row, 0], gradient[row, 1], gradient[row, 2]
-    if z > 0.015:
+    i = j = fade = 0.0
+    if z > _LOW:
         scale = _CLOUD_HEIGHT / (z + 0.06)
-        i, j = int(y * scale + 65536.5) & (_CLOUDS - 1), int(x * scale + 65536.5) & (_CLOUDS - 1)
-        cover = (clouds[i, j] - 205.0 + 170.0 * light[CLOUDINESS]) * 0.012
-        if cover > 0.0:
-            cover = min(cover, 0.8 + 0.15 * light[CLOUDINESS]) * min(1.0, 7.0 * z)
-            dark = 1.04 - 0.16 * cover  # thick clouds are darker underneath
-            blue += (light[CLOUD] * dark - blue) * cover
-            green += (light[CLOUD + 1] * dark - green) * cover
-            red += (light[CLOUD + 2] * dark - red) * cover
+        i, j, fade = y * scale + 65536.5, x * scale + 65536.5, min(1.0, 7.0 * z)
     else:
         diamond = y / (abs(x) + abs(y) + 1e-9)
         diamond = diamond if x >= 0.0 else 2.0 - diamond
@@ -82,303 +68,234 @@ def _sky(x: float, y: float, z: float, light: Any, gradient: Any, clouds: Any, s
         share = light[GLOW] * (0.4 * near * near + min(max((cosine - 0.9993) * 4000.0, 0.0), 1.0))
         share = min(share, 1.0)
         blue, green, red = blue + (255.0 - blue) * share, green + (255.0 - green) * share, red + (255.0 - red) * share
-    return blue, green, red
-
-
-@inner
-def _veil(veil: Any, x: float, y: float, which: int) -> float:
-    """Static shadow (0) or lamplight (1) at a point in the veil's pixels, 0..1."""
-    rows, columns = veil.shape[1], veil.shape[2]
-    u, v = x - 0.5, y - 0.5
-    if not (u >= 0.0 and v >= 0.0 and u < columns - 1 and v < rows - 1):
-        return 0.0
-    j, i = int(u), int(v)
-    fu, fv = u - j, v - i
-    near = veil[which, i, j] * (1.0 - fu) + veil[which, i, j + 1] * fu
-    far = veil[which, i + 1, j] * (1.0 - fu) + veil[which, i + 1, j + 1] * fu
-    return float((near * (1.0 - fv) + far * fv) / 255.0)
-
-
-@inner
-def _lit(colour: Any, nx: float, ny: float, nz: float, shade: float, light: Any) -> None:
-    """Let a sky and a sun shine on a colour."""
-    facing = max(nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2], 0.0) * (1.0 - shade)
-    sky = 0.8 + 0.2 * nz
-    for m in range(3):
-        colour[m] *= light[SKYLIGHT + m] * sky + light[SUNLIGHT + m] * facing
-
-
-@inner
-def _wall(s: float, t: float, width: float, height: float, seed: int, pixel: float, light: Any, colour: Any) -> None:
-    """Windows, storeys and a plinth on a lit wall.
-
-    :param s: along the wall from its corner [m]; ``t`` up from its foot
-    :param pixel: how much of the wall a pixel spans [m]
-    """
-    storeys, bays = max(1.0, math.floor(height / _STOREY + 0.5)), max(1.0, math.floor(width / _BAY + 0.5))
-    a, b = s / width * bays, t / height * storeys
-    column, row = math.floor(a), math.floor(b)
-    a, b = a - column, b - row
-    style = seed & 3
-    side = 0.2 if style == 0 else (0.27 if style < 3 else 0.32)
-    low, high = (0.3, 0.8) if style != 1 else (0.24, 0.84)
-    sharp = min(max(1.5 - 1.1 * pixel, 0.0), 1.0)  # far windows melt into the wall
-    shade = 0.86 + 0.14 * min(t * 0.5, 1.0)
-    if t < 0.5 and height > 4.0:
-        shade *= 0.8
-    elif b < 0.05 and row > 0.0:
-        shade *= 1.0 - 0.12 * sharp
-    for m in range(3):
-        colour[m] *= shade
-    at_home = _hash(int(column), int(row), seed + 17)
-    pane = 0.25 + 0.3 * _hash(int(column), int(row), seed)
-    if row == 0.0 and seed % 5 < 2 and height > 5.0:  # a shop
-        side, low, high = 0.08, 0.08, 0.72
-    elif row == 0.0 and int(column) == seed % int(bays) and t < 2.3:  # a door
-        side, low, high, pane = 0.31, 0.0, 0.7, 0.0
-    inside = side < a < 1.0 - side and low < b < high
-    share = sharp * (1.0 if inside else 0.0) + (1.0 - sharp) * (1.0 - 2.0 * side) * (high - low)
-    if share > 0.0:
-        edge = a < side + 0.05 or a > 0.95 - side or b > high - 0.035 or abs(a - 0.5) < 0.018
-        for m in range(3):
-            glass = light[HORIZON + m] * pane + 46.0 * (light[SKYLIGHT + m] + 0.4 * light[SUNLIGHT + m])
-            if at_home < 0.4:
-                glass += (205.0 - 55.0 * (2 - m) - glass) * 0.9 * light[NIGHT]
-            if inside and edge and pixel < 0.12:
-                glass = 215.0 * (light[SKYLIGHT + m] + 0.4 * light[SUNLIGHT + m])
-            colour[m] += (glass - colour[m]) * share
-    elif side < a < 1.0 - side and low - 0.05 < b <= low and pixel < 0.2:  # a sill
-        for m in range(3):
-            colour[m] *= 1.1
+    return blue, green, red, i, j, fade, z, cosine
 
 
 @kernel(
-    "void(uint32[:,::1], float32[:,::1], int32[:,::1], uint8[:,::1], float64[::1], float64[:,::1], float64,"
-    " uint32[::1], uint8[::1], int64[:,::1], float64[::1], float64[::1],"
-    " uint8[:,:,::1], float32[:,::1], float64[::1], uint8[:,::1], float64[::1], float64[::1], float64[::1],"
-    " int32[:,::1], int64, float64[:,::1], float64[:,:,::1], int64[:,::1],"
-    " float64[:,::1], float64[:,::1], int64[::1], float64[:,:,::1], float64[:,::1], float64[:,::1],"
-    " float64[:,::1], float64[:,:,::1], int32[:,::1], float64[:,::1])"
+    "void(uint32[:,::1], int32[:,::1], float64[:,::1], float64, float64[::1], float64[:,::1], int64[:,::1],"
+    " uint8[:,::1], float64[::1])"
 )
-def shade_pixels(
-    image: Any, inverse: Any, surface: Any, shadow: Any, eye: Any, rays: Any, focal: float,
-    texels: Any, materials: Any, levels: Any, reach: Any, ground: Any,
-    veil: Any, heights: Any, terrain: Any, clouds: Any, skyline: Any, light: Any, haze: Any,
-    drawn: Any, count: int, numbers: Any, turns: Any, traits: Any,
-    normals: Any, colours: Any, finish: Any, corners: Any, deck_normals: Any, deck_colours: Any,
-    work: Any, faces: Any, bits: Any, gradient: Any,
+def shade_sky(
+    image: Any, surface: Any, rays: Any, focal: float, light: Any, gradient: Any, cover: Any, clouds: Any,
+    skyline: Any,
 ) -> None:  # fmt: skip
-    """Work out the colour picture.
+    """Colour the pixels of the sky.
 
-    :param image: (height, width) the result, B, G, R, A packed from the lowest byte up
+    :param image: (height, width) B, G, R, A packed from the lowest byte up
+    :param surface: what was drawn, see draw.py
+    :param light: with ``gradient`` and ``cover``: see ``look.Light``
+    :param clouds: with ``skyline``: see sky.py
+    """
+    rows, columns = surface.shape
+    usual = _SHORT if focal < 150.0 else _STRETCH
+    for v in range(rows):
+        x, y, z = rays[0, 1] * v + rays[0, 2], rays[1, 1] * v + rays[1, 2], rays[2, 1] * v + rays[2, 2]
+        u, known = 0, -1  # where the first colours below are right
+        b0 = g0 = r0 = i0 = j0 = f0 = z0 = c0 = 0.0
+        while u < columns:
+            if surface[v, u] != _SKY:
+                u += 1
+                continue
+            step = usual
+            while True:
+                if known != u:
+                    b0, g0, r0, i0, j0, f0, z0, c0 = _towards(
+                        x + rays[0, 0] * u, y + rays[1, 0] * u, z + rays[2, 0] * u, light, gradient, skyline
+                    )
+                if z0 < 2.0 * _LOW or c0 > _NEAR_SUN:
+                    step = 1
+                end = u + step
+                b1, g1, r1, i1, j1, f1, z1, c1 = _towards(
+                    x + rays[0, 0] * end, y + rays[1, 0] * end, z + rays[2, 0] * end, light, gradient, skyline
+                )
+                known = u
+                if step == 1 or (z1 >= _LOW and c1 <= _NEAR_SUN):
+                    break
+                z0 = 0.0  # once more in small steps
+            blue, green, red = int(b0 * 65536.0), int(g0 * 65536.0), int(r0 * 65536.0)
+            i, j, fade = int(i0 * 65536.0), int(j0 * 65536.0), int(f0 * 256.0)
+            part = 65536.0 / step
+            blue_step, green_step, red_step = int((b1 - b0) * part), int((g1 - g0) * part), int((r1 - r0) * part)
+            i_step, j_step = (int((i1 - i0) * part), int((j1 - j0) * part)) if step > 1 else (0, 0)
+            for k in range(u, min(end, columns)):
+                if surface[v, k] == _SKY:
+                    spot = clouds[(i >> 16) & (_CLOUDS - 1), (j >> 16) & (_CLOUDS - 1)]
+                    share = (cover[spot, 0] * fade) >> 8
+                    b, g, r = blue >> 16, green >> 16, red >> 16
+                    if share > 0:
+                        b += ((cover[spot, 1] - b) * share) >> 8
+                        g += ((cover[spot, 2] - g) * share) >> 8
+                        r += ((cover[spot, 3] - r) * share) >> 8
+                    image[v, k] = b | g << 8 | r << 16 | _OPAQUE
+                blue += blue_step
+                green += green_step
+                red += red_step
+                i += i_step
+                j += j_step
+            b0, g0, r0, i0, j0, f0, z0, c0 = b1, g1, r1, i1, j1, f1, z1, c1
+            u = known = end
+
+
+@kernel(
+    "void(uint32[:,::1], float32[:,::1], int32[:,::1], uint8[:,::1], float64[::1], float64[:,::1],"
+    " float64, uint32[::1], int64[:,::1], float64[::1], float64[::1], float64, uint8[:,::1],"
+    " float64[::1], float64[::1], float64[:,::1], int64[:,::1], uint8[:,::1], float64[::1], int32[:,::1])"
+)
+def shade_ground(
+    image: Any, inverse: Any, surface: Any, shadow: Any, eye: Any, rays: Any, focal: float,
+    texels: Any, levels: Any, reach: Any, ground: Any, brightest: float, lamps: Any,
+    light: Any, haze: Any, gradient: Any, cover: Any, clouds: Any, skyline: Any, bits: Any,
+) -> None:  # fmt: skip
+    """Colour the pixels of the ground.
+
+    :param image: (height, width) B, G, R, A packed from the lowest byte up
     :param inverse: with ``surface`` and ``shadow``: what was drawn, see draw.py
-    :param texels: with ``materials``, ``levels`` and ``ground``: see ``ground.Ground``
+    :param texels: with ``levels`` and ``ground``: see ``ground.Ground``; the uppermost byte is that of ``veil.Veil``
     :param reach: from which depth on each level is fine enough [m]
-    :param veil: static shadows and lamplight on the ground
-    :param heights: with ``terrain`` (x, y, step): the ground's heights; empty where it is flat
-    :param light: see ``look.Light``, like ``haze``
-    :param drawn: list of (body, face)
-    :param numbers: with ``turns`` and ``traits``: see ``bodies.Solids``
-    :param normals: with ``colours``, ``finish`` and ``corners``: see ``shapes.Shape``
-    :param work: scratch
-    :param faces: scratch, (2, faces, 3)
+    :param brightest: sunshine where the texels say 255, level ground in the sun having 1
+    :param lamps: lamplight, see ``veil.Veil``
+    :param light: with ``haze``, ``gradient`` and ``cover``: see ``look.Light``
+    :param clouds: with ``skyline``: see sky.py
     :param bits: the very memory of ``inverse``
-    :param gradient: see ``look.Light``
     """
     rows, columns = image.shape
-    hilly = heights.shape[0] > 1
-    colour, ray, at = work[0], work[1], work[2]
-    lit, facing = faces[0], faces[1]
-    for k in range(count):
-        body, face = drawn[k, 0], drawn[k, 1]
-        if body < 0:
-            for m in range(3):
-                facing[k, m], colour[m] = deck_normals[face, m], deck_colours[face, m]
-            _lit(colour, 0.0, 0.0, 1.0, 0.0, light)
-        else:
-            length = 0.0
-            for m in range(3):
-                part = 0.0
-                for a in range(3):
-                    part += turns[body, m, a] * normals[face, a] / numbers[body, 3 + a]
-                facing[k, m] = part
-                length += part * part
-            length = max(math.sqrt(length), 1e-12)
-            for m in range(3):
-                facing[k, m] /= length
-                own = colours[face, m]
-                colour[m] = own if own >= 0.0 else -own * traits[body, 6 - m]
-            if finish[face] == _ROOF:
-                for m in range(3):
-                    colour[m] = 58.0 + 0.3 * colour[m]
-            if finish[face] < _ROUND and finish[face] != _GLOW:
-                _lit(colour, facing[k, 0], facing[k, 1], facing[k, 2], 0.0, light)
-        for m in range(3):
-            lit[k, m] = colour[m]
-
-    # Level ground in the shade, and what the sun adds.
-    shade_b, shade_g, shade_r = light[SKYLIGHT], light[SKYLIGHT + 1], light[SKYLIGHT + 2]
-    sun_b, sun_g, sun_r = light[SUNLIGHT], light[SUNLIGHT + 1], light[SUNLIGHT + 2]
-    haze_b, haze_g, haze_r = light[HORIZON], light[HORIZON + 1], light[HORIZON + 2]
-    level, nearest, farthest = 0, 0.0, -1.0  # of the ground's pyramid, and the depths for which it is right
-    base, height, width, scale = 0, 0, 0, 1.0
-    ex, ey, ez = eye[0], eye[1], eye[2]
-    texel = focal * 1e-6 * levels[0, 3]  # width of the ground's finest pixels one metre away, in the picture
-    sky_step = 4 if focal > 150.0 else 2
+    wet, night, deep = light[WET], light[NIGHT], light[PUDDLES]
+    grass = int(ground[2]) | int(ground[3]) << 8 | int(ground[4]) << 16 | 0xFE000000
+    dry_puddles, sunshine = 70.0 + 70.0 * deep if deep > 0.0 else 0.0, light[SUN + 2] * brightest / 255.0
+    texel = focal * 1e-6 * levels[0, 3]  # width of the finest texels one metre away, in the picture
+    stretch = _STRETCH if night == 0.0 else _SHORT
+    b1 = g1 = r1 = 0.0
+    even: Any
+    odd: Any  # pairs of channels: blue and red, green and sunshine
+    one = np.uint64(1)  # numba makes faster code for indices without a sign
     for v in range(rows):
-        row_x = rays[0, 1] * v + rays[0, 2]
-        row_y = rays[1, 1] * v + rays[1, 2]
-        row_z = rays[2, 1] * v + rays[2, 2]
-        first, last_number = 0, -1  # where the next pixels begin, and the surface before them
-        last_b = last_g = last_r = 0.0
+        row_x, row_y, row_z = rays[0, 1] * v + rays[0, 2], rays[1, 1] * v + rays[1, 2], rays[2, 1] * v + rays[2, 2]
+        first = 0
         while first < columns:
-            # Sky and near ground change slowly: between every few pixels of one surface colours are interpolated.
-            u = first
-            number = surface[v, u]
-            if number == last_number and number < _FIRST:
-                step = sky_step
-                if number == _GROUND:
-                    wide = texel * min(inverse[v, u], inverse[v, min(u + 3, columns - 1)])
-                    step = 4 if wide > 4.0 else (2 if wide > 2.0 else 1)
-                while (
-                    u < first + step - 1
-                    and u + 1 < columns
-                    and surface[v, u + 1] == number
-                    and shadow[v, u + 1] == shadow[v, first - 1]
-                ):
-                    u += 1
-                if shadow[v, first] != shadow[v, first - 1]:
-                    u = first
-            rx, ry, rz = rays[0, 0] * u + row_x, rays[1, 0] * u + row_y, rays[2, 0] * u + row_z
-            if number == _SKY:
-                blue, green, red = _sky(rx, ry, rz, light, gradient, clouds, skyline)
-            depth = 1.0 / max(inverse[v, u], _LEAST_INVERSE)
-            if number == _GROUND:
-                if not nearest <= depth < farthest:
-                    level = 0
-                    while level < len(reach) - 1 and depth > reach[level + 1]:
-                        level += 1
-                    nearest = reach[level]
-                    farthest = reach[level + 1] if level < len(reach) - 1 else math.inf
-                    base, height, width = levels[level, 0], levels[level, 1], levels[level, 2]
-                    scale = 1e6 / levels[level, 3]
-                x, y = ex + depth * rx, ey + depth * ry
-                px, py = x - ground[0], y - ground[1]
-                tu, tv = px * scale - 0.5, py * scale - 0.5
-                blue, green, red = ground[2], ground[3], ground[4]
-                if tu >= 0.0 and tv >= 0.0 and tu < width - 1 and tv < height - 1:
-                    j, i = int(tu), int(tv)
-                    fu, fv = int((tu - j) * 256.0), int((tv - i) * 256.0)
-                    # Two channels are interpolated at once, in the upper and lower half of a number.
-                    w11 = (fu * fv) >> 8
-                    w01, w10, w00 = fu - w11, fv - w11, 256 - fu - fv + w11
-                    k = base + i * width + j
-                    nw, ne = np.int64(texels[k]), np.int64(texels[k + 1])
-                    sw, se = np.int64(texels[k + width]), np.int64(texels[k + width + 1])
-                    even = (nw & _EVEN) * w00 + (ne & _EVEN) * w01 + (sw & _EVEN) * w10 + (se & _EVEN) * w11
-                    odd = (nw & _ODD) * w00 + (ne & _ODD) * w01 + (sw & _ODD) * w10 + (se & _ODD) * w11
-                    blue, green, red = ((even >> 8) & 0xFF) * 1.0, (odd >> 16) * 1.0, (even >> 24) * 1.0
-                facing_sun = light[SUN + 2]
-                if hilly:
-                    gx, gy = (x - terrain[0]) / terrain[2], (y - terrain[1]) / terrain[2]
-                    if 0.0 <= gx < heights.shape[1] - 1 and 0.0 <= gy < heights.shape[0] - 1:
-                        i, j = int(gy), int(gx)
-                        slope_x = (heights[i, j + 1] - heights[i, j]) / terrain[2]
-                        slope_y = (heights[i + 1, j] - heights[i, j]) / terrain[2]
-                        facing_sun -= slope_x * light[SUN] + slope_y * light[SUN + 1]
-                        facing_sun = max(facing_sun / math.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y), 0.0)
-                if shadow[v, u]:
-                    facing_sun = 0.0
-                else:
-                    facing_sun *= 1.0 - _veil(veil, px * ground[5], py * ground[5], 0)
-                blue *= shade_b + sun_b * facing_sun
-                green *= shade_g + sun_g * facing_sun
-                red *= shade_r + sun_r * facing_sun
-                if light[NIGHT] > 0.0:
-                    lamp = light[NIGHT] * _veil(veil, px * ground[5], py * ground[5], 1)
-                    blue, green, red = blue + 34.0 * lamp, green + 58.0 * lamp, red + 76.0 * lamp
-                if light[WET] > 0.0:
-                    i, j = math.floor(py * scale), math.floor(px * scale)
-                    paved = 0 <= i < height and 0 <= j < width and materials[base + i * width + j] != 0
-                    dark = 1.0 - (0.4 if paved else 0.2) * light[WET]
-                    blue, green, red = blue * dark, green * dark, red * dark
+            if surface[v, first] != _GROUND:
+                first += 1
+                continue
+            last, shaded, near = first, shadow[v, first], inverse[v, first]
+            # Near ground changes slowly: between samples, colours are interpolated.
+            wide = texel * near
+            apart = 1 if wide < 2.0 or wet > 0.0 else (2 if wide < 4.0 else 4)
+            farthest = min(first // stretch * stretch + stretch * apart, columns) - 1
+            while last < farthest and surface[v, last + 1] == _GROUND and shadow[v, last + 1] == shaded:
+                last += 1
+            while abs(inverse[v, last] - near) > _EVEN_DEPTH * near and last > first:
+                last = (first + last) // 2
+            if last - first < apart:
+                apart = 1
+            last -= (last - first) % apart
+            level, depth = 0, 1.0 / max(near, _LEAST_INVERSE)
+            while level < len(reach) - 1 and depth > reach[level + 1]:
+                level += 1
+            base, height, width, scale = levels[level, 0], levels[level, 1], levels[level, 2], 1e6 / levels[level, 3]
+            below = np.uint64(width)
+            rx, ry, rz = row_x + rays[0, 0] * first, row_y + rays[1, 0] * first, row_z + rays[2, 0] * first
+            px, py = eye[0] + depth * rx - ground[0], eye[1] + depth * ry - ground[1]
+            depth = 1.0 / max(inverse[v, last], _LEAST_INVERSE)
+            qx = eye[0] + depth * (row_x + rays[0, 0] * last) - ground[0]
+            qy = eye[1] + depth * (row_y + rays[1, 0] * last) - ground[1]
+            # In the texture, in 65536ths of its pixels.
+            x0, y0, x1, y1 = px * scale - 0.5, py * scale - 0.5, qx * scale - 0.5, qy * scale - 0.5
+            most_x, most_y = width - 1.001, height - 1.001
+            painted = 0.0 <= x0 < most_x and 0.0 <= y0 < most_y
+            if painted != (0.0 <= x1 < most_x and 0.0 <= y1 < most_y):
+                last, x1, y1, qx, qy = first, x0, y0, px, py
+            samples = (last - first) // apart
+            part = 65536.0 / max(samples, 1)
+            tx, ty = int(x0 * 65536.0), int(y0 * 65536.0)
+            step_x, step_y = int((x1 - x0) * part), int((y1 - y0) * part)
+            # Light, then haze: a texel's colour times a gain, plus something.
+            share = haze[min(max((bits[v, first] >> HAZE_SHIFT) - HAZE_FIRST, 0), HAZE_STEPS - 1)]
+            part, sun = 65536.0 * (1.0 - share), 0.0 if shaded else sunshine
+            shade_b, shade_g, shade_r = (
+                int(light[SKYLIGHT] * part),
+                int(light[SKYLIGHT + 1] * part),
+                int(light[SKYLIGHT + 2] * part),
+            )
+            part *= sun
+            sun_b, sun_g, sun_r = (
+                int(light[SUNLIGHT] * part),
+                int(light[SUNLIGHT + 1] * part),
+                int(light[SUNLIGHT + 2] * part),
+            )
+            haze_b, haze_g, haze_r = light[HORIZON] * share, light[HORIZON + 1] * share, light[HORIZON + 2] * share
+            clear = 1.0 - share
+            if night > 0.0:
+                share = clear * night * lamps[
+                    min(max(int(py * ground[5]), 0), lamps.shape[0] - 1),
+                    min(max(int(px * ground[5]), 0), lamps.shape[1] - 1),
+                ] / 255.0  # fmt: skip
+                haze_b, haze_g, haze_r = haze_b + 34.0 * share, haze_g + 58.0 * share, haze_r + 76.0 * share
+            add_b, add_g, add_r = int(haze_b), int(haze_g), int(haze_r)
+            mirror = flooded = ci = cj = fade = step_ci = step_cj = sx = sy = step_sx = step_sy = 0
+            if wet > 0.0:
+                flat_way = math.sqrt(rx * rx + ry * ry)
+                grazing = flat_way / (flat_way + abs(rz) + 1e-9)  # 1 at the horizon
+                share = 0.6 * wet * grazing * grazing * grazing
+                mirror = int(256.0 * share)
+                flooded = int(256.0 * max(share, min(0.2 + 0.7 * grazing, 0.8) * min(1.0, 3.0 * deep)))
+                b1, g1, r1, i0, j0, f0, _, _ = _towards(rx, ry, abs(rz), light, gradient, skyline)
+                _, _, _, i1, j1, _, _, _ = _towards(
+                    row_x + rays[0, 0] * last, row_y + rays[1, 0] * last, abs(row_z + rays[2, 0] * last),
+                    light, gradient, skyline,
+                )  # fmt: skip
+                part = 65536.0 / max(samples, 1)
+                ci, cj, fade = int(i0 * 65536.0), int(j0 * 65536.0), int(f0 * 256.0)
+                step_ci, step_cj = int((i1 - i0) * part), int((j1 - j0) * part)
+                sx, sy = (
+                    int((px + ground[0] + 65536.0) * _PUDDLES * 65536.0),
+                    int((py + ground[1] + 65536.0) * _PUDDLES * 65536.0),
+                )
+                step_sx, step_sy = int((qx - px) * _PUDDLES * part), int((qy - py) * _PUDDLES * part)
+            pixel = 0
+            for u in range(first, last + 1, apart):
+                nw = ne = sw = se = np.int64(grass)
+                if painted:
+                    at = np.uint64(base + (ty >> 16) * width + (tx >> 16))
+                    nw, ne = np.int64(texels[at]), np.int64(texels[at + one])
+                    sw, se = np.int64(texels[at + below]), np.int64(texels[at + below + one])
+                # Two channels are interpolated at once, in the upper and lower half of a number.
+                fu, fv = (tx >> 8) & 255, (ty >> 8) & 255
+                w11 = (fu * fv) >> 8
+                w01, w10, w00 = fu - w11, fv - w11, 256 - fu - fv + w11
+                even = (nw & _PAIR) * w00 + (ne & _PAIR) * w01 + (sw & _PAIR) * w10 + (se & _PAIR) * w11
+                odd = (
+                    (nw >> 8 & _PAIR) * w00
+                    + (ne >> 8 & _PAIR) * w01
+                    + (sw >> 8 & _PAIR) * w10
+                    + (se >> 8 & _PAIR) * w11
+                )
+                sun_here = odd >> 24
+                blue = ((even >> 8 & 255) * (shade_b + sun_b * sun_here)) >> 16
+                green = ((odd >> 8 & 255) * (shade_g + sun_g * sun_here)) >> 16
+                red = ((even >> 24) * (shade_r + sun_r * sun_here)) >> 16
+                if wet > 0.0:
+                    paved = nw >> 24 & 1
+                    share = 256 - int((102.0 if paved else 51.0) * wet)
+                    blue, green, red = blue * share >> 8, green * share >> 8, red * share >> 8
                     if paved:  # it mirrors the sky, puddles do so the most
-                        flat_way = math.sqrt(rx * rx + ry * ry)
-                        grazing = flat_way / (flat_way + abs(rz) + 1e-9)  # 1 at the horizon
-                        mirrors = 0.6 * light[WET] * grazing * grazing * grazing
-                        spot = clouds[int(y * _PUDDLES + 65536e3) & (_CLOUDS - 1),
-                                      int(x * _PUDDLES + 65536e3) & (_CLOUDS - 1)]  # fmt: skip
-                        if spot < 70.0 + 70.0 * light[PUDDLES] and light[PUDDLES] > 0.0:
-                            mirrors = max(mirrors, min(0.2 + 0.7 * grazing, 0.8) * min(1.0, 3.0 * light[PUDDLES]))
-                        sky_b, sky_g, sky_r = _sky(rx, ry, abs(rz), light, gradient, clouds, skyline)
-                        blue += (sky_b - blue) * mirrors
-                        green += (sky_g - green) * mirrors
-                        red += (sky_r - red) * mirrors
-            elif number >= _FIRST:
-                k = number - _FIRST
-                ray[0], ray[1], ray[2] = rx, ry, rz
-                at[0], at[1], at[2] = ex + depth * rx, ey + depth * ry, ez + depth * rz
-                body, face = drawn[k, 0], drawn[k, 1]
-                for m in range(3):
-                    colour[m] = lit[k, m]
-                kind = finish[face] if body >= 0 else 0
-                if (kind >= _ROUND and kind != _BULB) or kind == _WALL:
-                    # The point in the body's own axes [m], turned in place.
-                    x, y, z = at[0] - numbers[body, 0], at[1] - numbers[body, 1], at[2] - numbers[body, 2]
-                    for m in range(3):
-                        at[m] = turns[body, 0, m] * x + turns[body, 1, m] * y + turns[body, 2, m] * z
-                    if kind == _WALL:
-                        along = 1 if abs(normals[face, 0]) > 0.5 else 0
-                        wide, high = 2.0 * numbers[body, 3 + along], 2.0 * numbers[body, 5]
-                        x = facing[k, 0] * ray[0] + facing[k, 1] * ray[1] + facing[k, 2] * ray[2]
-                        pixel = depth / (focal * max(abs(x), 0.08))
-                        _wall(at[along] + wide / 2, at[2] + high / 2, wide, high, traits[body, 3] + face,
-                              pixel, light, colour)  # fmt: skip
-                    else:
-                        length = 0.0
-                        for m in range(3):
-                            half = corners[face, 1, m] * numbers[body, 3 + m]
-                            ray[m] = (at[m] - corners[face, 0, m] * numbers[body, 3 + m]) / (half * half)
-                            length += ray[m] * ray[m]
-                        length = math.sqrt(length)
-                        x, y, z = ray[0] / length, ray[1] / length, ray[2] / length
-                        if kind == _LEAVES:
-                            gain = 0.72 + 0.56 * _hash(
-                                math.floor(at[0] * 3.5), math.floor(at[1] * 3.5),
-                                math.floor(at[2] * 3.5),
-                            )  # fmt: skip
-                            pixel = min(1.0, 0.12 * focal / depth)
-                            gain = (1.0 + (gain - 1.0) * pixel) * (0.95 + 0.2 * at[2] / numbers[body, 5])
-                            for m in range(3):
-                                colour[m] *= gain
-                        _lit(
-                            colour,
-                            turns[body, 0, 0] * x + turns[body, 0, 1] * y + turns[body, 0, 2] * z,
-                            turns[body, 1, 0] * x + turns[body, 1, 1] * y + turns[body, 1, 2] * z,
-                            turns[body, 2, 0] * x + turns[body, 2, 1] * y + turns[body, 2, 2] * z,
-                            0.0,
-                            light,
+                        share = (
+                            flooded
+                            if clouds[(sy >> 16) & (_CLOUDS - 1), (sx >> 16) & (_CLOUDS - 1)] < dry_puddles
+                            else mirror
                         )
-                elif kind == _GLASS:
-                    x = facing[k, 0] * ray[0] + facing[k, 1] * ray[1] + facing[k, 2] * ray[2]
-                    z = ray[2] - 2.0 * x * facing[k, 2]
-                    if z > 0.0:
-                        _mix(colour, light, ZENITH, min(0.2 + 0.5 * z, 0.5))
-                    else:
-                        _mix(colour, light, HORIZON, 0.08)
-                blue, green, red = colour[0], colour[1], colour[2]
-            if number != _SKY:
-                share = haze[min(max((bits[v, u] >> HAZE_SHIFT) - HAZE_FIRST, 0), HAZE_STEPS - 1)]
-                blue += (haze_b - blue) * share
-                green += (haze_g - green) * share
-                red += (haze_r - red) * share
-            blue, green, red = min(blue, 255.0), min(green, 255.0), min(red, 255.0)
-            if u > first:
-                share = 1.0 / (u - first + 1)
-                add_b, add_g, add_r = (blue - last_b) * share, (green - last_g) * share, (red - last_r) * share
-                for k in range(first, u):
-                    last_b, last_g, last_r = last_b + add_b, last_g + add_g, last_r + add_r
-                    image[v, k] = int(last_b) | int(last_g) << 8 | int(last_r) << 16 | 0xFF000000
-            image[v, u] = int(blue) | int(green) << 8 | int(red) << 16 | 0xFF000000
-            last_b, last_g, last_r, last_number = blue, green, red, number
-            first = u + 1
+                        spot = clouds[(ci >> 16) & (_CLOUDS - 1), (cj >> 16) & (_CLOUDS - 1)]
+                        cloudy = (cover[spot, 0] * fade) >> 8
+                        blue += ((int(clear * (b1 + (cover[spot, 1] - b1) * cloudy / 256.0)) - blue) * share) >> 8
+                        green += ((int(clear * (g1 + (cover[spot, 2] - g1) * cloudy / 256.0)) - green) * share) >> 8
+                        red += ((int(clear * (r1 + (cover[spot, 3] - r1) * cloudy / 256.0)) - red) * share) >> 8
+                    ci, cj, sx, sy = ci + step_ci, cj + step_cj, sx + step_sx, sy + step_sy
+                blue, green, red = min(blue + add_b, 255), min(green + add_g, 255), min(red + add_r, 255)
+                before, pixel = pixel, blue | green << 8 | red << 16 | _OPAQUE
+                image[v, u] = pixel
+                if u > first:
+                    for k in range(1, apart):
+                        even = (before & _PAIR) * (apart - k) + (pixel & _PAIR) * k
+                        odd = (before >> 8 & _PAIR) * (apart - k) + (pixel >> 8 & _PAIR) * k
+                        image[v, u - apart + k] = (even >> apart // 2 & _PAIR) | (odd >> apart // 2 & _PAIR) << 8
+                tx += step_x
+                ty += step_y
+            first = last + 1

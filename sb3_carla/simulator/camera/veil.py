@@ -1,4 +1,4 @@
-"""What lies on the ground like a veil: the shadows of houses and trees, and the light of street lamps."""
+"""What lies on the ground like a veil: sunshine, the shadows of houses and trees, and the light of street lamps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_carla.simulator.camera.bodies import Solids
+from sb3_carla.simulator.camera.ground import Ground
 from sb3_carla.simulator.camera.look import Look
 from sb3_carla.simulator.camera.shapes import CROWN, LAMP, RANGES
+from sb3_carla.simulator.camera.terrain import Terrain
 
 _FINEST = 0.4  # metres per pixel
 _MOST_PIXELS = 4_000_000
@@ -19,40 +21,80 @@ _DARKEST = 225  # of a house's shadow, of 255
 _CROWN_DARKEST = 170  # light comes through leaves
 _LONGEST = 6.0  # a shadow in heights of what casts it
 _LAMP_RADIUS = 11.0  # of the lit ground around a lamp [m]
-_KEPT = 4  # directions of the sun
 
 Image = npt.NDArray[np.uint8]
 
 
 class Veil:
-    """Shadow and lamplight over the town, kept per direction of the sun.
+    """Sunshine and lamplight on a town's ground.
 
-    :param x: of the picture's first corner [m]
-    :param y: of the picture's first corner [m]
-    :param width: along x [m]
-    :param height: along y [m]
+    Sunshine depends on the direction of the sun; it is kept in the uppermost byte of the ground's texels (in
+    steps of 2; its lowest bit says whether the ground is paved), so that who looks a colour up has its light, too.
+
+    :param ground: the town's ground, whose texels are written to
+    :param terrain: its shape
     :param solids: the scenery
     """
 
-    def __init__(self, x: float, y: float, width: float, height: float, solids: Solids) -> None:
+    def __init__(self, ground: Ground, terrain: Terrain, solids: Solids) -> None:
+        _, rows, columns, micrometres = ground.levels[0].tolist()
+        height, width = rows * micrometres * 1e-6, columns * micrometres * 1e-6
         self.resolution = max(_FINEST, math.sqrt(width * height / _MOST_PIXELS))
-        self._origin = np.array([x, y])
-        self._shape = (math.ceil(height / self.resolution), math.ceil(width / self.resolution))
-        self._solids = solids
-        self._lamps = self._paint_lamps()
-        self._kept: dict[tuple[int, int] | None, Image] = {}
+        self._origin = ground.place[:2]
+        # A pixel more than that, for the pictures made of it.
+        self._shape = (math.ceil(height / self.resolution) + 1, math.ceil(width / self.resolution) + 1)
+        self._ground, self._terrain, self._solids = ground, terrain, solids
+        self.lamps = self._paint_lamps()
+        self._key: tuple[int, int] | str | None = "nothing yet"
+        self._brightest = 1.0
 
-    def of(self, look: Look) -> Image:
-        """The veil of a weather, (2, rows, columns): shadow and lamplight, 0..255."""
+    def lay(self, look: Look) -> float:
+        """Let the texels have the sunshine of a weather; what their 255 stands for, level ground in the sun being 1."""
         key = None
         if look.casts_shadows:
             altitude, azimuth = math.asin(look.sun[2]), math.atan2(look.sun[1], look.sun[0])
             key = round(math.degrees(altitude) / _TURN), round(math.degrees(azimuth) / _TURN)
-        if key not in self._kept:
-            if len(self._kept) >= _KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = np.stack([self._paint_shadows(key), self._lamps])
-        return self._kept[key]
+        if key != self._key:
+            self._key = key
+            self._brightest = self._bake(self._paint_shadows(key), key)
+        return self._brightest
+
+    def _bake(self, shadows: Image, key: tuple[int, int] | None) -> float:
+        """Write sunshine to the texels."""
+        brightest, sunshine = 1.0, 255 - shadows
+        if key is not None and not self._terrain.flat:
+            facing = self._facing(key)
+            brightest = float(facing.max())
+            sunshine = np.rint(facing * (sunshine / brightest)).astype(np.uint8)
+        for begin, rows, columns, micrometres in self._ground.levels.tolist():
+            scale = 1e6 * self.resolution / micrometres
+            way = cv2.INTER_LINEAR if scale >= 1.0 else cv2.INTER_AREA
+            fine = cv2.resize(sunshine, None, fx=scale, fy=scale, interpolation=way)[:rows, :columns]
+            part = slice(begin, begin + rows * columns)
+            paved = self._ground.materials[part].reshape(rows, columns) != 0
+            fine = np.asarray(fine, np.uint8) & np.uint8(254) | paved
+            texels = self._ground.texels[part].view(np.uint8).reshape(rows, columns, 4)
+            cv2.mixChannels([fine], [texels], [0, 3])
+        return brightest
+
+    def _facing(self, key: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """How much sunshine hills get by their slopes, on the veil's pixels; level ground has 1."""
+        altitude, azimuth = (math.radians(_TURN * part) for part in key)
+        x, y, step, _ = self._terrain.place.tolist()
+        slope_y, slope_x = np.gradient(self._terrain.heights, step)
+        level = max(math.tan(altitude), 0.05)
+        facing = 1.0 - (slope_x * math.cos(azimuth) + slope_y * math.sin(azimuth)) / level
+        facing = np.maximum(facing / np.sqrt(1.0 + slope_x**2 + slope_y**2), 0.0).astype(np.float32)
+        # From the veil's pixels to the grid's nodes.
+        scale = self.resolution / step
+        first = (self._origin + 0.5 * self.resolution - (x, y)) / step
+        matrix = np.array([[scale, 0.0, first[0]], [0.0, scale, first[1]]])
+        return np.asarray(
+            cv2.warpAffine(
+                facing, matrix, self._shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_CONSTANT, borderValue=1.0,
+            )
+        )  # fmt: skip
 
     def _paint_shadows(self, key: tuple[int, int] | None) -> Image:
         picture = np.zeros(self._shape, np.uint8)

@@ -214,9 +214,8 @@ class Town:
             lanes = [arm.lane_in(lane) for lane in range(arm.lanes)]
             if name in self.lights:
                 write_light(signals, self._signal_id(name, row), length, arm.at_start, lanes, post, self._height(name))
-                if self.sidewalks:
-                    reach = arm.lanes * LANE + SHOULDER
-                    write_crosswalk(objects, f"{self._signal_id(name, row)}9", length, arm.at_start, reach)
+                reach = arm.lanes * LANE + SHOULDER
+                write_crosswalk(objects, f"{self._signal_id(name, row)}9", length, arm.at_start, reach)
             elif (name, other) in self.signs:
                 kind = self.signs[name, other]
                 write_sign(signals, self._signal_id(name, row), kind, length, arm.at_start, lanes, side)

@@ -140,5 +140,9 @@ _not_simulated(
 _not_simulated("apply_color_texture_to_objects apply_float_color_texture_to_objects", "textures", void=True)
 _not_simulated("send", "V2X radio", void=True)
 _not_simulated(
-    "get_bones_transform get_actor_bone_world_transforms get_actor_bone_relative_transforms", "skeletons", void=False
+    "get_bones_transform get_actor_bone_names get_actor_bone_world_transforms get_actor_bone_relative_transforms "
+    "get_actor_component_names get_actor_component_world_transform get_actor_component_relative_transform "
+    "get_actor_socket_names get_actor_socket_world_transforms get_actor_socket_relative_transforms",
+    "skeletons, components or sockets",
+    void=False,
 )

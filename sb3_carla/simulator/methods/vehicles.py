@@ -125,7 +125,7 @@ def get_telemetry_data(service: Service, client: Client, actor_id: int) -> tuple
         wheels.append((wheel.tire_friction, slip, 0.0, turning, load, 1.0, torque, 0.0, side, 0.0, side / load))
     rpm = drivetrain.engine_rpm(abs(motion.gear), speed)
     drag = drivetrain.drag * speed * speed * drivetrain.mass
-    return 3.6 * motion.u, control.steer, control.throttle, control.brake, rpm, motion.gear, drag, wheels
+    return motion.u, control.steer, control.throttle, control.brake, rpm, motion.gear, drag, wheels
 
 
 @method("get_vehicle_light_state", read_int)
