@@ -169,7 +169,7 @@ class Attacker:
     def _request(self, name: str) -> bytes:
         arguments = [self._junk(2) for _ in range(self._random.randrange(0, 5))]
         metadata = self._random.choice(([False], [False], [True], [], None, 7))
-        return msgpack.packb([0, self._random.randrange(2**32), name, [metadata, *arguments]])
+        return bytes(msgpack.packb([0, self._random.randrange(2**32), name, [metadata, *arguments]]))
 
     def _junk(self, depth: int) -> Any:
         draw = self._random

@@ -128,7 +128,8 @@ def main() -> None:
     parser.add_argument("--client", nargs=2, metavar=("PORT", "PID"), type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
-        result = measure(CASES[options.only[0]], *options.client, options.seconds)
+        port, pid = options.client
+        result = measure(CASES[options.only[0]], port, pid, options.seconds)
         print(json.dumps(result), flush=True)
         os._exit(0)  # a live traffic manager may abort the process at a normal exit
     print(f"| {'case':32s} | {'steps/s':>8s} | {'server us/step':>14s} | {'client us/step':>14s} |")

@@ -76,7 +76,8 @@ class Traffic:
         eye.set_attribute("image_size_y", "84")
         mount = carla.Transform(carla.Location(x=1.5, z=2.4))
         self.camera = world.spawn_actor(eye, mount, self.vehicles[0])
-        self.pictures = pictures = queue.Queue()
+        self.pictures = queue.Queue()
+        pictures = self.pictures
         self.camera.listen(lambda picture: pictures.put(picture.frame))
         world.tick()
         for vehicle in self.vehicles[1:]:
@@ -88,7 +89,7 @@ class Traffic:
         """One tick; whether its picture came with it."""
         self.vehicles[0].apply_control(carla.VehicleControl(throttle=0.4, steer=0.2 if number % 200 < 100 else -0.2))
         frame = self.world.tick()
-        return self.pictures.get(timeout=20.0) == frame
+        return bool(self.pictures.get(timeout=20.0) == frame)
 
 
 def main() -> int:

@@ -268,6 +268,7 @@ def draw_bodies(
             else:
                 middle, size = corners[face, 0], corners[face, 1]
                 left, right, top, bottom = 1e9, -1e9, 1e9, -1e9
+                behind = beside_left = beside_right = above = below = 0
                 for k in range(8):
                     a = (middle[0] + (size[0] if k & 1 else -size[0])) * half[0]
                     b = (middle[1] + (size[1] if k & 2 else -size[1])) * half[1]
@@ -279,11 +280,17 @@ def draw_bodies(
                         matrix,
                         h,
                     )
-                    if h[2] < 0.01:  # partly behind the camera: look everywhere
-                        left, right, top, bottom = 0.0, 1e9, 0.0, 1e9
-                        break
+                    behind += h[2] < 0.01
+                    beside_left += h[0] < 0.0
+                    beside_right += h[0] > (width - 1) * h[2]
+                    above += h[1] < 0.0
+                    below += h[1] > (height - 1) * h[2]
                     u, v = h[0] / h[2], h[1] / h[2]
                     left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
+                if behind == 8 or beside_left == 8 or beside_right == 8 or above == 8 or below == 8:
+                    continue
+                if behind > 0:  # look everywhere
+                    left, right, top, bottom = 0.0, width - 1.0, 0.0, height - 1.0
                 box[0], box[1] = math.ceil(max(left, 0.0)), math.floor(min(right, width - 1.0))
                 box[2], box[3] = math.ceil(max(top, 0.0)), math.floor(min(bottom, height - 1.0))
                 for m in range(3):
