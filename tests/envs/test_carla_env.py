@@ -148,7 +148,9 @@ def test_better_driving_earns_more_under_every_preset(preset: str) -> None:
     }
     returns = {name: np.mean([episode(env, policy, seed)[0] for seed in range(3)]) for name, policy in policies.items()}
     env.close()
-    assert returns["stand"] < returns["random"] < returns["throttle"] < returns["pursuit"], returns
+    assert max(returns["stand"], returns["random"]) < returns["throttle"] < returns["pursuit"], returns
+    if preset != "founding":  # which pays per second and charges for comfort: random driving may cost more than none
+        assert returns["stand"] < returns["random"], returns
     if preset == "ours":
         assert returns["pursuit"] > 0.5 * 300 * env.scenario.reward_range[1]
 
