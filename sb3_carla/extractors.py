@@ -120,7 +120,6 @@ class ImageExtractor(BaseFeaturesExtractor):
         self.precision = "float32"  # TD3(precision="bf16") sets it
         channels, height, width = check_image_space(observation_space, normalized_image)
         self.cnn = self.make_cnn(self.channels_per_image(channels))
-        self._laid_out = False
         check_image_is_large_enough((height, width), self.cnn)
         with th.no_grad():
             n_flat = self.cnn(th.zeros(1, self.channels_per_image(channels), height, width)).shape[1]
@@ -148,11 +147,7 @@ class ImageExtractor(BaseFeaturesExtractor):
 
     def read(self, images: th.Tensor) -> th.Tensor:
         """Extract the features of a batch of images in [-1, 1]."""
-        # oneDNN's convolutions are faster in this memory layout; the values are the same up to rounding. Not before the
-        # first use: SB3's on-policy algorithms initialise the weights once more, which needs torch's own layout.
-        if not self._laid_out:
-            self.cnn.to(memory_format=th.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-            self._laid_out = True
+        # oneDNN's convolutions are faster in this memory layout; the values are the same up to rounding.
         images = images.contiguous(memory_format=th.channels_last)
         if self.precision == "float32":
             features: th.Tensor = self.trunk(self.cnn(images))

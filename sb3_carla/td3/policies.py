@@ -125,6 +125,13 @@ class ImagePolicy(TD3Policy):
         )
 
     def _build(self, lr_schedule: Schedule) -> None:
+        self._build_networks(lr_schedule)
+        # Not by the extractor itself: SB3's on-policy algorithms initialise its weights anew, in torch's own layout.
+        for module in self.modules():
+            if isinstance(module, ImageExtractor):
+                module.cnn.to(memory_format=th.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+
+    def _build_networks(self, lr_schedule: Schedule) -> None:
         if self.encoder == "separate":
             super()._build(lr_schedule)
             return
