@@ -46,7 +46,7 @@ class RewardWeights:
     """Weights of the terms that the module's table describes; a weight of 0 leaves its term out.
 
     The defaults pay 1 for ten metres. With 1 for each metre a good driver's return is ten times as large, and a critic
-    that starts near zero takes more updates to get there (``benchmarks/learn.py --recipes ours "ours, reward x 10"``).
+    that starts near zero has farther to go (``benchmarks/learn.py --recipes ours "ours, reward x 10"`` compares them).
     """
 
     progress: float = 0.1

@@ -104,7 +104,7 @@ class ImagePolicy(TD3Policy):
             # SB3 gives other classes than its own NatureCNN the hidden layers that it uses for vectors.
             net_arch = list(NET_ARCH)
         if optimizer_class is th.optim.Adam and reads_images(features_extractor_class, observation_space):
-            # The same up to rounding, like the conversion of the images, and three times as fast
+            # The same up to rounding, like the conversion of the images, and faster
             optimizer_kwargs = {"fused": True, **(optimizer_kwargs or {})}
         if not normalize_images and issubclass(features_extractor_class, ImageExtractor | ImageAndStateExtractor):
             features_extractor_kwargs["normalized_image"] = True
