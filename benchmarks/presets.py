@@ -18,11 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
 from sb3_carla.report.logs import RunLogs, read_logs
 from sb3_carla.td3.parts import PARTS
-from sb3_carla.zoo.hyperparameters import packaged_preset, preset_names
+from sb3_carla.zoo.hyperparameters import packaged_preset, preset_names, read_section
 
 FIELDS = ("preset", "steps", "steps_per_second", "q_policy_mean", "norms", "verdict")
 
@@ -49,8 +47,7 @@ def norms_within_limits(logs: RunLogs, limits: object) -> str:
 
 
 def train(preset: str, env_id: str, steps: int) -> dict[str, object]:
-    section = yaml.safe_load(packaged_preset(preset).read_text())
-    section = section.get(env_id, section["default"])
+    section = read_section(str(packaged_preset(preset)), env_id)
     # Presets with a long random start would not learn at all within a short run.
     starts = min(int(section.get("learning_starts", 100)), steps // 2)
     with tempfile.TemporaryDirectory() as folder:

@@ -43,9 +43,11 @@ class Pixels(gym.Env[np.ndarray, np.ndarray]):
     observation_space = gym.spaces.Box(0, 255, (4, 36, 36), np.uint8)
     action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
     open_envs: ClassVar[int] = 0
+    made: ClassVar[list[tuple[int, int | None]]] = []  # arguments of those that were made
 
     def __init__(self, length: int = 20, fails_at: int | None = None, render_mode: str | None = None) -> None:
         self.length, self.fails_at, self.render_mode = length, fails_at, render_mode
+        self.made.append((length, fails_at))
         self.steps = self.total = 0
         self.is_open = True
         Pixels.open_envs += 1
@@ -139,7 +141,7 @@ def test_every_section_of_every_preset_passes_the_check(name: str) -> None:
     for section in section_names(path):
         if section != "known-bad":
             # MuJoCo is not installed everywhere; the environment matters for its keyword arguments only.
-            env_id = "Carla-v0" if section == "default" else "Pendulum-v1"
+            env_id = "Carla-v0" if section == "default" or section.startswith("Carla") else "Pendulum-v1"
             check_section(plain_numbers(read_section(str(path), section)), TD3, env_id, str(path))
 
 
@@ -156,6 +158,35 @@ def test_a_preset_trains_by_its_name() -> None:
     assert run is not None
     saved = yaml.unsafe_load((run.folder / ENV_ID / "config.yml").read_text())
     assert dict(saved)["max_grad_norm"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["td3-paper", "sb3"])
+def test_the_published_presets_train_state_tasks_too(name: str) -> None:
+    short = ["-params", "learning_starts:20", "buffer_size:100"]
+    run = train(["--env", "Pendulum-v1", "--preset", name, "-n", "40", "--verbose", "0", *short])
+    assert run is not None
+    model = TD3.load(run.model)
+    assert (model.num_timesteps, model.max_grad_norm) == (40, None)
+    assert model.policy.net_arch == [400, 300]  # the paper's, and SB3's default for vectors
+
+
+def test_the_preset_ours_is_what_is_trained_without_a_preset() -> None:
+    assert packaged_preset("ours").samefile(packaged_config("td3.yml"))
+
+
+def test_a_scenario_of_ones_own_starts_from_our_section(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])  # as in a console script
+    scenario = "register_scenario(Scenario('commute', max_episode_steps=20))"
+    (folder / "my_scenarios.py").write_text(f"from sb3_carla.envs import Scenario, register_scenario\n{scenario}\n")
+    short = ["-n", "24", "-params", "learning_starts:12", "batch_size:4", "buffer_size:50", "--verbose", "0"]
+    run = train(["--env", "CarlaCommute-v0", "--gym-packages", "my_scenarios", *short])
+    assert run is not None
+    assert run.model.is_file()
+
+
+def test_a_module_of_scenarios_that_is_not_there_is_named() -> None:
+    with pytest.raises(CommandError, match=r"my_scenarois.*no such module"):
+        train(["--env", "Carla-v0", "--gym-packages", "my_scenarois"])
 
 
 def test_a_preset_that_is_known_to_be_bad_needs_a_flag() -> None:
@@ -210,6 +241,15 @@ def test_command_line_overrides_reach_the_algorithm_and_the_environment() -> Non
     model = TD3.load(run.model)
     assert (model.gamma, model.batch_size) == (0.5, 2)
     assert [episode["l"] for episode in model.ep_info_buffer] == [7, 7, 7, 7]
+
+
+def test_environment_arguments_of_the_command_line_leave_those_of_the_section_alone() -> None:
+    Pixels.made = []
+    section = {"length": 7, "fails_at": 1000}
+    run = train_with("--env-kwargs", "length:5", "--eval-env-kwargs", "fails_at:999", "-n", "20", env_kwargs=section)
+    assert Pixels.made == [(5, 1000)]
+    saved = yaml.unsafe_load((run.folder / ENV_ID / "config.yml").read_text())
+    assert saved["env_kwargs"] == {"length": 5, "fails_at": 1000}
 
 
 def test_the_last_steps_are_in_the_log_too() -> None:

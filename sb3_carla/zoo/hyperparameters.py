@@ -75,7 +75,7 @@ def preset_names() -> list[str]:
 
 
 def packaged_preset(name: str) -> Path:
-    """The path of a preset.
+    """The path of the file with a preset's sections, which its entry ``same-as`` names if it has none of its own.
 
     :param name: its name, such as ``drq-v2``
     :raises HyperparameterError: when there is none of that name
@@ -83,7 +83,8 @@ def packaged_preset(name: str) -> Path:
     names = preset_names()
     if name not in names:
         raise HyperparameterError(f"There is no preset {name!r}. {did_you_mean(name, names)}")
-    return packaged_config(f"presets/{name}.yml")
+    path = packaged_config(f"presets/{name}.yml")
+    return packaged_config(_read_sections(path).get("same-as", f"presets/{name}.yml"))
 
 
 def check_not_known_bad(config: str) -> None:

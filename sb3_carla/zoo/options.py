@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +12,15 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import ALGOS, StoreDict
 
 import sb3_carla  # noqa: F401  registers the gym ids
-from sb3_carla.command_line import CommandError, CommandParser
+from sb3_carla.command_line import CommandError, CommandParser, import_packages
 from sb3_carla.envs.errors import did_you_mean
 from sb3_carla.td3 import TD3
 from sb3_carla.zoo.hyperparameters import accepted_arguments
+from sb3_carla.zoo.search_space import td3_arguments, td3_sampler
 
 DEFAULT_ENV = "Carla-v0"
 DEFAULT_ALGO = "td3"
@@ -27,8 +28,10 @@ DEFAULT_FOLDER = "runs"
 
 
 def register() -> None:
-    """Put our TD3 into rl_zoo3's table of algorithms, in the place of SB3's, of which it is a subclass."""
+    """Put our TD3 into rl_zoo3's tables, in the place of SB3's, of which it is a subclass, with its search space."""
     ALGOS["td3"] = TD3
+    HYPERPARAMS_SAMPLER["td3"] = td3_sampler()
+    HYPERPARAMS_CONVERTER["td3"] = td3_arguments
 
 
 @contextmanager
@@ -70,8 +73,7 @@ def argparse_with(
                 close = did_you_mean(unknown[0], self._option_string_actions)
                 hint = close if close.startswith("Did") else f"'{self.prog} --help' lists the options."
                 raise CommandError(f"There is no option {unknown[0]!r}. {hint}")
-            for module in options.gym_packages:
-                importlib.import_module(module)
+            import_packages(options.gym_packages)
             _check_env_id(str(getattr(options.env, "gym_id", options.env)))
             check(options)
             return options
@@ -98,9 +100,14 @@ class StoreExpressions(StoreDict):
         setattr(namespace, self.dest, collected)
 
 
+def drives_carla(env_id: str) -> bool:
+    """Whether an environment is CarlaEnv, in one of its own scenarios or in a user's."""
+    return "sb3_carla" in str(gym.spec(env_id).entry_point)
+
+
 def server_in_words(env_id: str, env_kwargs: Mapping[str, Any] | None) -> str:
     """Which CARLA server an environment will use, by the rules of CarlaEnv; nothing for other environments."""
-    if "sb3_carla" not in str(gym.spec(env_id).entry_point):
+    if not drives_carla(env_id):
         return env_id
     server = (env_kwargs or {}).get("server") or os.environ.get("SB3_CARLA_SERVER") or "embedded"
     return f"{env_id} on " + ("the embedded simulator" if server == "embedded" else f"the CARLA server {server}")
