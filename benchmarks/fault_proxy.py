@@ -1,14 +1,17 @@
-"""A TCP proxy before a CARLA server's RPC port that can be told to misbehave. Used by faults.py."""
+"""A TCP proxy before a CARLA server that can be told to misbehave. Used by faults.py and slow_link.py."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import threading
 import time
 
 CHUNK = 65536
+IN_FLIGHT = 1024  # chunks that a slow link holds, from which its sender has to wait
+Late = queue.Queue[tuple[float, bytes]]  # when it is due, and what; nothing ends it
 
 
 class FaultProxy:
@@ -18,23 +21,24 @@ class FaultProxy:
     - ``"silent"``: the server's answers are lost
     - ``"garbage"``: random bytes come in their place
     - ``"close"``: the next answer closes the connection
-    - ``"delay"``: every answer comes :attr:`seconds` late
+    - ``"delay"``: everything comes :attr:`seconds` late, in either direction; more can be under way meanwhile
 
     :param port: of the server on this machine
+    :param listen_at: address and port to listen at; port 0 is any free one
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listen_at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.mode = "pass"
         self.seconds = 0.02
         self._target = port
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
-        self.port = 0
+        self._host, self.port = listen_at
         self.listen()
 
     def listen(self) -> None:
         """Take connections, on the same port as before."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = socket.create_server((self._host, self.port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
@@ -55,11 +59,15 @@ class FaultProxy:
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            for one in (client, server):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {client, server}
-            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+            for source, sink, answers in ((client, server, False), (server, client, True)):
+                late: Late = queue.Queue(IN_FLIGHT)
+                threading.Thread(target=self._take, args=(source, late, answers), daemon=True).start()
+                threading.Thread(target=self._deliver, args=(source, sink, late), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+    def _take(self, source: socket.socket, late: Late, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
                 if answers:
@@ -69,9 +77,19 @@ class FaultProxy:
                         break
                     if self.mode == "garbage":
                         data = os.urandom(len(data))
-                    if self.mode == "delay":
-                        time.sleep(self.seconds)
+                late.put((time.monotonic() + (self.seconds if self.mode == "delay" else 0.0), data))
+        late.put((time.monotonic(), b""))
+
+    def _deliver(self, source: socket.socket, sink: socket.socket, late: Late) -> None:
+        while True:
+            due, data = late.get()
+            if not data:
+                break
+            time.sleep(max(0.0, due - time.monotonic()))
+            try:
                 sink.sendall(data)
+            except OSError:  # nobody takes it: what is still under way is lost
+                self._end(source)
         self._end(source)
         self._end(sink)
 
@@ -80,3 +98,28 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
         one.close()
+
+
+class SlowLink:
+    """Both ports of a server at an address of their own on this machine, so far away that an answer takes its time.
+
+    A client asks for the streams at the host that it is connected to, and at the port that the server names: the
+    proxies listen at the same ports of another loopback address (Linux has 127.0.0.0/8).
+
+    :param port: of the server's calls
+    :param stream_port: of its streams
+    :param round_trip: [s] from a call to its answer
+    """
+
+    HOST = "127.0.0.2"
+
+    def __init__(self, port: int, stream_port: int, round_trip: float) -> None:
+        self.address = f"{self.HOST}:{port}"
+        self._proxies = [FaultProxy(one, (self.HOST, one)) for one in (port, stream_port)]
+        for proxy in self._proxies:
+            proxy.mode, proxy.seconds = "delay", round_trip / 2.0
+
+    def close(self) -> None:
+        """End the link."""
+        for proxy in self._proxies:
+            proxy.refuse()

@@ -33,6 +33,10 @@ STEP_TIMEOUT = 15.0  # [s] beyond the client's own 10 s for a call
 START_ATTEMPTS = 3  # before the server counts as not to be had
 RETURN_ATTEMPTS = 6  # at one that was there before: half a minute, in which somebody may start it again
 BACK_OFF = 1.0  # [s] before the second attempt, doubled for each further one
+SLOW_ROUND_TRIP = 0.01  # [s] from which the user is told; on one machine it is well below a millisecond
+RESET_TICKS = 20  # that an episode's begin takes at most
+CALLS_PER_TICK = 10  # that wait for their answer at most, the traffic manager's included
+CALLS_PER_NPC = 20  # to make one, and to hand it to the traffic manager
 
 RESET_OPTIONS = ("autopilot",)
 
@@ -101,6 +105,7 @@ class CarlaEnv(gym.Env[Observation, Action]):
         self._recycle_episodes, self._recycle_gb = recycle_episodes, recycle_gb
         self._episodes = 0  # since the server was started
         self._was_connected = False
+        self._round_trip = 0.0  # [s] to the server and back
         self._isolated = isolated
         self._next_seed = seed
         self._frames = np.zeros(0, np.uint8)  # the stack, oldest first
@@ -139,7 +144,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
                 seed = int(self.np_random.integers(2**31))  # a new client goes on from this env's generator
             client = self._connect()
             try:
-                (frame, self._state), info = client.ask("reset", seed, autopilot, timeout=RESET_TIMEOUT)
+                patience = self._patience(RESET_TIMEOUT, RESET_TICKS, self.scenario.npc_vehicles)
+                (frame, self._state), info = client.ask("reset", seed, autopilot, timeout=patience)
                 break
             except ClientLostError as error:
                 self._lose_client(error)
@@ -175,7 +181,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
         try:
             if self._client is None:
                 raise ClientLostError("the server was lost while a frame was rendered")
-            answer = self._client.ask("step", _clip(steer), _clip(pedal), timeout=STEP_TIMEOUT)
+            patience = self._patience(STEP_TIMEOUT, self.scenario.action_repeat)
+            answer = self._client.ask("step", _clip(steer), _clip(pedal), timeout=patience)
         except ClientLostError as error:
             self._lose_client(error)
             self._steps = None
@@ -263,11 +270,28 @@ class CarlaEnv(gym.Env[Observation, Action]):
         client = ClientProcess(self._server.is_alive) if self._isolated else LocalClient()
         try:
             description = client.open(host, port, self.scenario, self.render_mode is not None, OPEN_TIMEOUT)
+            self._round_trip = client.ask("round_trip", timeout=RESET_TIMEOUT)
         except CarlaEnvError:
             client.close()
             raise
         logger.info("CarlaEnv uses %s at %s:%d: %s", self._server.name, host, port, description)
+        if self._round_trip > SLOW_ROUND_TRIP:
+            logger.warning(
+                "CarlaEnv: a call to %s takes %.0f ms there and back, and every tick waits for one or more. "
+                "Run the env on the server's machine for speed.",
+                self._server.name,
+                self._round_trip * 1e3,
+            )
         return client
+
+    def _patience(self, seconds: float, ticks: int, npcs: int = 0) -> float:
+        """A deadline [s] that a slow link does not take for a hung server.
+
+        :param seconds: on a fast link
+        :param ticks: that are waited for
+        :param npcs: that are made
+        """
+        return seconds + self._round_trip * (CALLS_PER_TICK * ticks + CALLS_PER_NPC * npcs)
 
     def _lose_client(self, error: ClientLostError) -> None:
         logger.warning("CarlaEnv: %s; the episode is truncated and the next one starts anew", error)

@@ -22,6 +22,7 @@ from sb3_carla.envs.traffic_rules import TrafficRules
 
 RPC_TIMEOUT = 10.0  # [s] for one call; CARLA's own advice for a busy server
 FRAME_TIMEOUT = 5.0  # [s] for a sensor's data after the tick that made it
+ROUND_TRIPS = 5  # calls that are timed; a busy machine delays some of them
 EGO_COLOUR = "190,45,35"  # R, G, B
 EGO_ROLE = "sb3_carla_ego"  # by which actors of an earlier, lost run are found
 
@@ -135,6 +136,15 @@ class CarlaClient:
         except BaseException:
             self.close()
             raise
+
+    def round_trip(self) -> float:
+        """How long the answer to a call that asks nothing of the server takes [s]: the shortest of a few."""
+        seconds = []
+        for _ in range(ROUND_TRIPS):
+            begin = time.perf_counter()
+            self.client.get_server_version()
+            seconds.append(time.perf_counter() - begin)
+        return min(seconds)
 
     def tick(self) -> int:
         """Advance the world by one tick and return its frame number; RuntimeError when the server does not answer."""

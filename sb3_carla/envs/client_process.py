@@ -18,6 +18,7 @@ from typing import Any
 
 from sb3_carla.envs.errors import CarlaEnvError, ClientDefectError
 from sb3_carla.envs.isolation import AUTHKEY_VARIABLE
+from sb3_carla.envs.transfer import dumps, loads
 
 
 def serve(connection: Connection[Any, Any]) -> None:
@@ -27,7 +28,7 @@ def serve(connection: Connection[Any, Any]) -> None:
     task: DrivingTask | None = None
     try:
         while True:
-            name, *arguments = connection.recv()
+            name, *arguments = loads(connection.recv_bytes())
             try:
                 if name == "open":
                     task = DrivingTask(*arguments)
@@ -37,17 +38,17 @@ def serve(connection: Connection[Any, Any]) -> None:
                 else:
                     answer = getattr(task, name)(*arguments)
             except CarlaEnvError as error:
-                connection.send(("error", error))
+                connection.send_bytes(dumps(("error", error)))
             except RuntimeError as error:  # what the carla client raises for a lost or slow server
-                connection.send(("error", ConnectionError(" ".join(str(error).split()))))
+                connection.send_bytes(dumps(("error", ConnectionError(" ".join(str(error).split())))))
             except Exception:  # a defect: it must reach the user, not look like one lost server after the other
-                connection.send(("error", ClientDefectError(traceback.format_exc())))
+                connection.send_bytes(dumps(("error", ClientDefectError(traceback.format_exc()))))
             else:
-                connection.send(("ok", answer))
+                connection.send_bytes(dumps(("ok", answer)))
     finally:
         if task is not None:
             task.close()
-    connection.send(("ok", None))
+    connection.send_bytes(dumps(("ok", None)))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, Listener
 from typing import Any, BinaryIO
 
 from sb3_carla.envs.scenario import Scenario
+from sb3_carla.envs.transfer import dumps, loads
 
 AUTHKEY_VARIABLE = "SB3_CARLA_CLIENT_AUTHKEY"
 START_TIMEOUT = 30.0  # [s] for the process to start and call back
@@ -75,14 +76,14 @@ class ClientProcess:
         :raises CarlaEnvError: what the task raised on purpose
         """
         try:
-            self._connection.send(request)
+            self._connection.send_bytes(dumps(request))
             deadline = time.monotonic() + timeout
             while not self._answered(POLL_SECONDS):
                 if not self._server_is_alive():
                     raise ServerLostError("the server process ended")
                 if time.monotonic() > deadline:
                     raise ServerLostError(f"the client process did not answer '{request[0]}' in {timeout:g} s")
-            kind, value = self._connection.recv()
+            kind, value = loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             error = ClientLostError(f"the client process ended{self._exit_reason()}")
             self.kill()

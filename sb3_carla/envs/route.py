@@ -52,6 +52,10 @@ class Lane:
         self._per_squared_length = 1.0 / lengths**2
         self._s: list[float] = np.concatenate([[0.0], np.cumsum(lengths)]).tolist()
         self.length = self._s[-1]
+        end = math.atan2(self._step_y[-1], self._step_x[-1])
+        start = math.atan2(self._step_y[0], self._step_x[0])
+        # How much the lane bends from its start to its end [deg], absolute.
+        self.turn_deg = abs(angle_difference(math.degrees(end), math.degrees(start)))
 
     def locate(self, x: float, y: float, within: tuple[float, float] | None = None) -> LanePosition:
         """Project a world point onto the centre line; the cost grows with the number of its points.
@@ -88,13 +92,6 @@ class Lane:
             float(self._x[index]) + share * float(self._step_x[index]),
             float(self._y[index]) + share * float(self._step_y[index]),
         )
-
-    @property
-    def turn_deg(self) -> float:
-        """How much the lane bends from its start to its end [deg], absolute."""
-        end = math.atan2(self._step_y[-1], self._step_x[-1])
-        start = math.atan2(self._step_y[0], self._step_x[0])
-        return abs(angle_difference(math.degrees(end), math.degrees(start)))
 
 
 class LaneGraph:
@@ -152,10 +149,11 @@ class LaneTracker:
             self.lane, position = straightest, following
             if position.s <= 0.0:
                 break
-        for candidate in self._alternatives(position):
-            other = candidate.locate(x, y)
-            if other.distance < position.distance - SWITCH_MARGIN:
-                self.lane, position = candidate, other
+        if position.distance > SWITCH_MARGIN:  # nearer than this to its lane's centre, no other lane can win
+            for candidate in self._alternatives(position):
+                other = candidate.locate(x, y)
+                if other.distance < position.distance - SWITCH_MARGIN:
+                    self.lane, position = candidate, other
         self.position = position
         return position
 

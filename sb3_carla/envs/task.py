@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import carla
 import numpy as np
@@ -15,7 +15,7 @@ from sb3_carla.envs.ego import Ego
 from sb3_carla.envs.errors import ConfigurationError
 from sb3_carla.envs.incidents import Incident, make_incident
 from sb3_carla.envs.metrics import EpisodeRecorder
-from sb3_carla.envs.observation import POINTS_AHEAD, Parts, Sensing, state_vector
+from sb3_carla.envs.observation import POINTS_AHEAD, Parts, Sensing, State, state_vector
 from sb3_carla.envs.places import lanes_of, spawn_points_before
 from sb3_carla.envs.planner import RouteTracker, plan_route
 from sb3_carla.envs.reward import Motion, potential, reward_terms
@@ -31,13 +31,9 @@ WAITING = 10.0  # [m] before a red light or behind a vehicle within which standi
 FIELD = 10.0  # [m] reach of the artificial potential field around road users
 
 
-class Step(NamedTuple):
-    """What one env step did, as it travels to the trainer."""
-
-    parts: Parts
-    reward: float
-    terminated: bool
-    info: dict[str, Any]
+# What one env step did: observation's parts, reward, terminated, info. A plain tuple, since it travels to the trainer,
+# which would have to import this module, and with it carla, for a class of its own.
+Step = tuple[Parts, float, bool, dict[str, Any]]
 
 
 class DrivingTask:
@@ -74,6 +70,10 @@ class DrivingTask:
     def description(self) -> str:
         """The server's version and map."""
         return f"CARLA {self.client.server_version}, map {self.client.map.name.rsplit('/', 1)[-1]}"
+
+    def round_trip(self) -> float:
+        """How long the answer to a call takes [s]."""
+        return self.client.round_trip()
 
     def reset(self, seed: int | None, autopilot: bool = False) -> tuple[Parts, dict[str, Any]]:
         """Begin an episode at a drawn spawn point.
@@ -205,7 +205,7 @@ class DrivingTask:
         if event is not None or self._steps >= scenario.max_episode_steps:
             info["metrics"] = self._recorder.finish(event, self._distance, self._completed).as_dict()
         parts = self._sensing(self._parts(frame, transform))
-        return Step(parts, sum(terms.values()), event is not None, info)
+        return parts, sum(terms.values()), event is not None, info
 
     def render(self) -> npt.NDArray[np.uint8]:
         """The camera behind the vehicle at the newest frame: (height, width, 3), RGB."""
@@ -319,17 +319,19 @@ class DrivingTask:
         return None
 
     def _parts(self, frame: int, transform: carla.Transform) -> Parts:
-        picture = self._ego.picture(frame, transform, self._tracker, self._road_users())
-        if self.scenario.observation == "image":
-            return picture, None
-        position, yaw_deg = self._tracker.position, transform.rotation.yaw
+        # The picture comes last: the server draws it meanwhile.
+        state = None if self.scenario.observation == "image" else self._state(transform.rotation.yaw)
+        return self._ego.picture(frame, transform, self._tracker, self._road_users()), state
+
+    def _state(self, yaw_deg: float) -> State:
+        position = self._tracker.position
         points = [self._tracker.ahead(distance) for distance in POINTS_AHEAD]
         heading_error = angle_difference(yaw_deg, position.yaw_deg)
         pose = (self._x, self._y, yaw_deg)
         ahead = (
             self._ego.surroundings.ahead(self._tracker, self._road_users()) if self.scenario.state == "traffic" else ()
         )
-        return picture, state_vector(self._speed, self._steer, position.lateral, heading_error, pose, points, ahead)
+        return state_vector(self._speed, self._steer, position.lateral, heading_error, pose, points, ahead)
 
     def _info(self, transform: carla.Transform) -> dict[str, Any]:
         position = self._tracker.position

@@ -23,6 +23,7 @@ class Connection:
         self.requests: deque[Request] = deque()  # that came and are not answered yet
         self.replies = bytearray()
         self.lazy = False  # some of the replies may wait for the next awaited one
+        self.watched = 0  # what the selector looks out for
         self.closed = False
 
     def flush(self) -> bool:

@@ -182,6 +182,7 @@ class Loop:
     def _welcome(self, sock: socket.socket) -> None:
         connection = Connection(sock, next(self._ids))
         self._connections.add(connection)
+        connection.watched = _READABLE
         self._selector.register(sock, _READABLE, lambda mask: self._serve(connection, mask))
 
     def _serve(self, connection: Connection, mask: int) -> None:
@@ -256,9 +257,9 @@ class Loop:
         unread = len(connection.replies)
         waiting = bool(connection.requests)
         wanted = (_WRITABLE if unread or waiting else 0) | (0 if waiting or unread >= _MOST_UNREAD else _READABLE)
-        key = self._selector.get_key(connection.sock)
-        if key.events != wanted:
-            self._selector.modify(connection.sock, wanted, key.data)
+        if connection.watched != wanted:
+            connection.watched = wanted
+            self._selector.modify(connection.sock, wanted, self._selector.get_key(connection.sock).data)
 
     def _close(self, connection: Connection) -> None:
         if connection.closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -79,6 +80,9 @@ class World:
         self._visible: list[SolidActor] = []
         self._bodies: Bodies = np.zeros(0, BODY)
         self._bodies_frame = -1
+        self._middles: npt.NDArray[np.float64] = np.zeros(0)  # of the visible actors, above their places [m]
+        self._lamps: Bodies = np.zeros(0, BODY)  # as they stand in the bodies
+        self._recast = True  # actors came or went since the bodies were last gathered
         self._snapshot = bytearray(_HEAD)
         self._reordered = True  # actors came or went since the last snapshot
         self.spectator = self._add(Actor(self._new_id(), SPECTATOR, {}, Transform(z=10.0)))
@@ -223,7 +227,7 @@ class World:
         self.solids = [one for one in self._visible if one.collides]
         self.sensors = {one.stream_id: one for one in actors if isinstance(one, Sensor)}
         self._attached = [one for one in actors if one.parent is not None]
-        self._reordered = True
+        self._reordered = self._recast = True
 
     # Clock
 
@@ -293,22 +297,21 @@ class World:
         return self._bodies
 
     def _gather(self) -> Bodies:
-        visible = self._visible
-        lamps = self.signals.lamps()
+        visible, lamps, bodies = self._visible, self.signals.lamps(), self._bodies
         count = len(visible)
-        bodies = self._bodies
-        if len(bodies) != count + len(lamps) or any(
-            one.id != id for one, id in zip(visible, bodies["id"][:count].tolist(), strict=True)
-        ):
+        if self._recast or lamps is not self._lamps:
+            self._recast, self._lamps = False, lamps
             bodies = np.zeros(count + len(lamps), BODY)
             for row, one in zip(bodies, visible, strict=False):
                 row["id"], row["tag"], row["colour"], row["extent"] = one.id, one.tag, one.colour, one.box_extent
+            self._middles = np.array([one.box_centre[2] for one in visible])
+            bodies[count:] = lamps
         if visible:
-            poses = np.array([one.pose for one in visible])
-            bodies["centre"][:count] = poses[:, :3]
-            bodies["centre"][:count, 2] += [one.box_centre[2] for one in visible]
-            bodies["rotation"][:count] = poses[:, 3:]
-        bodies[count:] = lamps
+            poses = np.fromiter(chain.from_iterable(one.pose for one in visible), np.float64, 6 * count)
+            places = poses.reshape(count, 6)
+            bodies["centre"][:count] = places[:, :3]
+            bodies["centre"][:count, 2] += self._middles
+            bodies["rotation"][:count] = places[:, 3:]
         return bodies
 
     def collisions(self) -> list[tuple[CollisionSensor, SolidActor | int, Vector]]:

@@ -244,23 +244,9 @@ RANGES = np.stack([_ENDS[:-1], _ENDS[1:]], axis=1)  # (kinds, 2) first face of e
 
 # By CARLA's semantic label; everything else is a plain box.
 _OF_TAG = {3: HOUSE, 6: POST, 8: SIGN, 12: PERSON, 13: PERSON, 14: CAR, 15: TRUCK, 16: BUS, 18: CYCLE, 19: CYCLE}
-_POLE, _TRAFFIC_LIGHT, _VEGETATION = 6, 7, 9
-_BULB_SIZE = 0.25  # half size of the largest lamp of a traffic light; what is larger is its housing [m]
-_LAMP_HEIGHT = 3.05  # half height from which a pole carries a street lamp [m]
-_KINDS = np.full(256, BOX, np.int64)
-_KINDS[list(_OF_TAG)] = list(_OF_TAG.values())
-
-
-def kinds_of(tags: npt.NDArray[np.uint8], extents: Floats) -> npt.NDArray[np.int64]:
-    """Which shape (a row of :data:`RANGES`) each body has.
-
-    :param tags: (n,) CARLA's semantic labels
-    :param extents: (n, 3) half sizes [m]
-    """
-    kinds = _KINDS[tags]
-    width = extents[:, :2].max(axis=1)
-    slim = (width < 0.5) & (width < 0.2 * extents[:, 2])
-    kinds[(tags == _VEGETATION) & ~slim] = CROWN
-    kinds[(tags == _POLE) & slim & (extents[:, 2] > _LAMP_HEIGHT)] = LAMP
-    kinds[(tags == _TRAFFIC_LIGHT) & (extents.max(axis=1) < _BULB_SIZE)] = BULB
-    return kinds
+KIND_OF_TAG = np.full(256, BOX, np.int64)
+KIND_OF_TAG[list(_OF_TAG)] = list(_OF_TAG.values())
+# Three labels stand for two shapes each, which the size tells apart.
+POLE, TRAFFIC_LIGHT, VEGETATION = 6, 7, 9
+BULB_SIZE = 0.25  # half size of the largest lamp of a traffic light; what is larger is its housing [m]
+LAMP_HEIGHT = 3.05  # half height from which a pole carries a street lamp [m]
