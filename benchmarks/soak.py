@@ -4,8 +4,12 @@
 
 The real client drives: one car with a camera, and other cars under the real traffic manager. A reset destroys and
 spawns all of them anew, every tenth loads the world again. Prints a line every so many ticks: rate, memory of the
-server and of the client, what went wrong so far. Exit status 1 when a call failed, a picture did not come with its
-tick, or the server's memory has grown by more than ``--allowed`` [MB] since the first tenth of the run.
+server and of the client, what went wrong so far.
+
+The last lines say whether memory is flat, by this criterion: a straight line is fitted to the readings after the first
+tenth of the run, and from its beginning to its end it rises by at most ``--allowed`` percent. The client's memory is
+the wheel's affair, but it is judged in the same way. Exit status 1 when a call failed, a picture did not come with its
+tick, or the server's memory is not flat. A soak is one server's one life: it cannot be resumed.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import carla
+import numpy as np
 
 from sb3_carla.simulator import EmbeddedServer
 
@@ -30,6 +35,26 @@ def memory(pid: int) -> float:
     """What a process holds [MB]."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+
+
+def flatness(readings: list[tuple[int, float]], ticks: int, allowed: float) -> tuple[bool, str]:
+    """Whether memory is flat, and the figures in words.
+
+    :param readings: ticks done, and memory [MB] then
+    :param ticks: of the whole run
+    :param allowed: rise of the fitted line [%]
+    """
+    settled = np.array([reading for reading in readings if reading[0] > ticks / 10])
+    if len(settled) < 5:
+        return False, f"{len(settled)} readings after the first tenth are too few to say (give a smaller --every)"
+    line = np.polyfit(*settled.T, 1)
+    fitted = np.polyval(line, settled[[0, -1], 0])
+    percent = 100.0 * (fitted[1] - fitted[0]) / fitted[0]
+    flat = bool(percent <= allowed)
+    return flat, (
+        f"{'flat' if flat else 'NOT FLAT'}: {settled[0, 1]:.1f} to {settled[-1, 1]:.1f} MB, fitted {percent:+.2f} % "
+        f"({line[0] * 1e5:+.2f} MB per 100 000 ticks), flat is at most {allowed:g} %"
+    )
 
 
 class Traffic:
@@ -98,11 +123,11 @@ def main() -> int:
     parser.add_argument("--npcs", type=int, default=20)
     parser.add_argument("--reset-every", type=int, default=1000)
     parser.add_argument("--every", type=int, default=5000, help="ticks from line to line")
-    parser.add_argument("--allowed", type=float, default=30.0, help="growth of the server's memory [MB]")
+    parser.add_argument("--allowed", type=float, default=3.0, help="rise of the fitted line that counts as flat [%%]")
     parser.add_argument("--map", default="Town_Blocks")
     arguments = parser.parse_args()
     wrong: list[str] = []
-    base = 0.0
+    held: dict[str, list[tuple[int, float]]] = {"server": [], "client": []}
     with EmbeddedServer(arguments.map) as server:
         assert server.pid is not None
         client = carla.Client(server.host, server.port)
@@ -112,7 +137,7 @@ def main() -> int:
         started = told = time.monotonic()
         print(f"{'ticks':>9s} {'ticks/s':>8s} {'server MB':>10s} {'client MB':>10s} {'faults':>7s}", flush=True)
         done = 0
-        while done < arguments.ticks and len(wrong) < 20:
+        while done < arguments.ticks and len(wrong) < 20 and server.is_alive():
             try:
                 if done % arguments.reset_every == 0:
                     traffic.reset(reload=done // arguments.reset_every % RELOAD_EVERY == RELOAD_EVERY - 1)
@@ -121,24 +146,23 @@ def main() -> int:
             except (RuntimeError, queue.Empty) as error:
                 wrong.append(f"tick {done}: {error!r}")
             done += 1
-            if done == max(arguments.ticks // 10, 1):
-                base = memory(server.pid)
-            if done % arguments.every == 0:
+            if done % arguments.every == 0 and server.is_alive():
                 now = time.monotonic()
                 rate, told = arguments.every / (now - told), now
-                print(
-                    f"{done:9d} {rate:8.0f} {memory(server.pid):10.1f} {memory(os.getpid()):10.1f} {len(wrong):7d}",
-                    flush=True,
-                )
-        growth = memory(server.pid) - base if server.is_alive() else float("nan")
+                for name, pid in (("server", server.pid), ("client", os.getpid())):
+                    held[name].append((done, memory(pid)))
+                figures = [readings[-1][1] for readings in held.values()]
+                print(f"{done:9d} {rate:8.0f} {figures[0]:10.1f} {figures[1]:10.1f} {len(wrong):7d}", flush=True)
         state = "alive" if server.is_alive() else "DEAD"
-        print(
-            f"{done} ticks in {time.monotonic() - started:.0f} s, faults: {len(wrong)}, "
-            f"server's memory since the first tenth: {growth:+.1f} MB, server {state}"
-        )
+        print(f"{done} ticks in {time.monotonic() - started:.0f} s, faults: {len(wrong)}, server {state}")
         for one in wrong[:5]:
             print(f"  {one}")
-        good = not wrong and growth <= arguments.allowed
+        flat = True
+        for name, readings in held.items():
+            is_flat, words = flatness(readings, done, arguments.allowed)
+            print(f"memory of the {name}: {words}")
+            flat = flat and (is_flat or name == "client")
+        good = not wrong and flat and server.is_alive()
         # The client's traffic manager must be gone before its server is.
         traffic.manager.shut_down()
         sys.stdout.flush()

@@ -13,11 +13,12 @@ from sb3_carla.envs.scenario import Scenario
 # The pairs of steer and pedal that a discrete action stands for: action 5 * pedal + steer.
 STEERS = (-1.0, -0.4, 0.0, 0.4, 1.0)  # left to right
 PEDALS = (-1.0, 0.0, 1.0)  # brake, roll, throttle
+CRUISE_GAIN = 0.5  # [1/(m/s)] share of full throttle or brake per difference to the wanted speed
 DISCRETE_ACTIONS = tuple((steer, pedal) for pedal, steer in itertools.product(PEDALS, STEERS))
 
 
 def action_space(scenario: Scenario) -> gym.Space[Any]:
-    """``Box(-1, 1, (2,), float32)`` of steer and throttle/brake, or ``Discrete(15)``."""
+    """``Box(-1, 1, (2,), float32)`` of steer and throttle/brake or steer and wanted speed, or ``Discrete(15)``."""
     if scenario.actions == "discrete":
         return gym.spaces.Discrete(len(DISCRETE_ACTIONS))
     return gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -30,6 +31,23 @@ def discrete_action(index: int) -> tuple[float, float]:
     (0.0, 1.0)
     """
     return DISCRETE_ACTIONS[index]
+
+
+def pedals_for(wanted: float, speed: float, max_brake: float) -> tuple[float, float]:
+    """Throttle and brake, both 0 to 1, that bring the car to a speed.
+
+    An agent that chooses the speed and not the pedals drives from its first action on: 0 is half the target speed, and
+    not a car that stands. So did Kendall et al., "Learning to Drive in a Day", 2018 (their section III).
+
+    :param wanted: [m/s]
+    :param speed: [m/s] of the car
+    :param max_brake: the hardest that it may brake
+
+    >>> pedals_for(8.0, 7.0, 0.3), pedals_for(0.0, 8.0, 0.3)
+    ((0.5, 0.0), (0.0, 0.3))
+    """
+    pedal = CRUISE_GAIN * (wanted - speed)
+    return min(max(pedal, 0.0), 1.0), min(max(-pedal, 0.0), max_brake)
 
 
 class ControlFilter:

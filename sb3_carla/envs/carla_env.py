@@ -52,8 +52,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
       Other cameras and sizes: :mod:`sb3_carla.envs.cameras`.
     - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive) and throttle (positive) or brake (negative);
       1 and -1 stand for the scenario's ``max_steer`` and ``max_brake``; above the target speed its
-      ``speed_limiter`` takes the throttle away. With ``actions="discrete"`` one of 15 pairs
-      (:mod:`sb3_carla.envs.actions`).
+      ``speed_limiter`` takes the throttle away. With ``actions="speed"`` the second is the wanted speed, -1 standing,
+      1 the target speed; with ``actions="discrete"`` one of 15 pairs (:mod:`sb3_carla.envs.actions`).
     - Reward: the sum of ``info["reward_terms"]``, see :mod:`sb3_carla.envs.reward`.
     - Terminated: collision, off road, wrong way, stuck, off route, goal; ``info["termination"]`` says which.
     - ``info["metrics"]`` at an episode's end: :class:`sb3_carla.envs.metrics.EpisodeMetrics` as a dict.
@@ -167,7 +167,7 @@ class CarlaEnv(gym.Env[Observation, Action]):
     def step(self, action: Action) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Drive for one step of ``fixed_delta_seconds * action_repeat``.
 
-        :param action: (2,) steer and throttle/brake, clipped to [-1, 1]; or the index of a discrete action
+        :param action: (2,) steer and throttle/brake or wanted speed, clipped to [-1, 1]; or the index of a discrete action
         """
         if self._steps is None:
             raise CarlaEnvError("step() was called without an episode under way. Call reset() first.")

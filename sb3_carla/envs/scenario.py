@@ -39,7 +39,7 @@ class Scenario:
     target_speed_kmh: float = 30.0  # [km/h] faster than this (or than the speed limit) earns nothing
     speed_limiter: bool = True  # no throttle above the target speed, as the limiter of a real car
     # Actions
-    actions: str = "continuous"  # or "discrete": the 15 pairs of actions.py
+    actions: str = "continuous"  # steer and pedal; or "speed": steer and wanted speed; or "discrete": 15 pairs
     action_smoothing: float = 0.0  # share of the previous control in the new one, 0..1: a low-pass filter
     steer_rate: float = 0.0  # [1/s] greatest change of the steering of full lock 1; 0: no limit
     # Observation: the front camera, the newest frames stacked
@@ -126,7 +126,7 @@ CHOICES = {
     "observation": ("image", "dict"),
     "state": ("lane", "traffic"),
     "camera": ("gray", "rgb", "semantic", "depth", "birdview"),
-    "actions": ("continuous", "discrete"),
+    "actions": ("continuous", "speed", "discrete"),
     "route": ("free", "planned"),
 }
 _OPTIONAL = ("image_width", "spawn_point")

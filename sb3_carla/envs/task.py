@@ -9,7 +9,7 @@ import carla
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.envs.actions import ControlFilter
+from sb3_carla.envs.actions import ControlFilter, pedals_for
 from sb3_carla.envs.client import CarlaClient
 from sb3_carla.envs.ego import Ego
 from sb3_carla.envs.errors import ConfigurationError
@@ -129,7 +129,8 @@ class DrivingTask:
         """Drive for one env step.
 
         :param steer: -1 (left) to 1 (right), CARLA's sign, in units of the scenario's ``max_steer``
-        :param pedal: throttle if positive, brake if negative, -1 to 1
+        :param pedal: throttle if positive, brake if negative, -1 to 1; with ``actions="speed"`` the wanted speed, from
+            standing to the target speed
         """
         scenario = self.scenario
         target_speed = self._target_speed()
@@ -138,12 +139,14 @@ class DrivingTask:
         red_lights = stop_signs = 0
         for _ in range(scenario.action_repeat):
             if not self._autopilot:
-                limited = scenario.speed_limiter and self._speed > target_speed
-                control = carla.VehicleControl(
-                    throttle=0.0 if limited else max(pedal, 0.0),
-                    steer=steer * scenario.max_steer,
-                    brake=max(-pedal, 0.0) * scenario.max_brake,
-                )
+                if scenario.actions == "speed":
+                    wanted = 0.5 * (pedal + 1.0) * target_speed
+                    throttle, brake = pedals_for(wanted, self._speed, scenario.max_brake)
+                else:
+                    limited = scenario.speed_limiter and self._speed > target_speed
+                    throttle = 0.0 if limited else max(pedal, 0.0)
+                    brake = max(-pedal, 0.0) * scenario.max_brake
+                control = carla.VehicleControl(throttle=throttle, steer=steer * scenario.max_steer, brake=brake)
                 self.ego.apply_control(control)
             if self._incident is not None:
                 self._incident.tick(self.ego.get_transform())

@@ -75,7 +75,8 @@ class Film:
             pen.text(f"{info['speed_kmh']:5.1f} km/h   {info['distance']:6.1f} m", WHITE)
             if not driver.reset_options:  # a passenger's actions count for nothing
                 pen.bar("steer", steer, GREEN)
-                pen.bar("pedal", pedal, GREEN if pedal >= 0.0 else RED)
+                name = "speed" if self._scenario.actions == "speed" else "pedal"
+                pen.bar(name, pedal, GREEN if pedal >= 0.0 else RED)
             pen.text(f"reward {self._earned:8.2f}" + ("" if value is None else f"   Q {value:8.2f}"), AMBER)
             for name, term in info["reward_terms"].items():
                 if term != 0.0:

@@ -88,6 +88,18 @@ def test_a_discrete_action_drives_as_the_pair_that_it_stands_for() -> None:
     assert speeds[0] == pytest.approx(speeds[1], abs=1e-4)
 
 
+def test_a_speed_action_is_held_and_its_least_stops_the_car() -> None:
+    env = CarlaEnv(seed=0, actions="speed", image_size=16, target_speed_kmh=20.0, stuck_seconds=60.0)
+    env.reset()
+    reached = []
+    for action in (0.0, 1.0, -1.0):
+        for _ in range(120):
+            *_, info = env.step(np.array([0.0, action], np.float32))
+        reached.append(info["speed_kmh"])
+    env.close()
+    assert reached == pytest.approx([10.0, 20.0, 0.0], abs=1.5)
+
+
 def test_smoothing_and_the_steering_rate_slow_the_controls_down() -> None:
     plain = ControlFilter(Scenario())
     assert plain(1.0, -1.0) == (1.0, -1.0)
