@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sb3_carla.command_line import CommandError
+from sb3_carla.command_line import CommandError, import_packages
 from sb3_carla.envs import SCENARIOS
 from sb3_carla.envs.errors import did_you_mean
 
@@ -17,6 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scenarios", nargs="+", default=["lane_following"], metavar="NAME", help=f"Of: {', '.join(SCENARIOS)}"
     )
+    parser.add_argument("--gym-packages", nargs="+", default=[], metavar="MODULE", help="That register scenarios")
     parser.add_argument("--episodes", type=int, default=5, help="Per scenario (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="Of the first episode (default: %(default)s)")
     parser.add_argument("--town", help="Map instead of the scenario's")
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.episodes < 1:
         raise CommandError(f"--episodes {options.episodes} is not a positive number. Give one.")
+    import_packages(options.gym_packages)
     for name in options.scenarios:
         if name not in SCENARIOS:
             raise CommandError(f"There is no scenario {name!r}. {did_you_mean(name, SCENARIOS)}")
