@@ -167,7 +167,7 @@ class CarlaEnv(gym.Env[Observation, Action]):
     def step(self, action: Action) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Drive for one step of ``fixed_delta_seconds * action_repeat``.
 
-        :param action: (2,) steer and throttle/brake or wanted speed, clipped to [-1, 1]; or the index of a discrete action
+        :param action: (2,) steer and throttle/brake or wanted speed, clipped to [-1, 1]; or a discrete action's index
         """
         if self._steps is None:
             raise CarlaEnvError("step() was called without an episode under way. Call reset() first.")

@@ -104,7 +104,7 @@ def draw_study(study: optuna.Study, folder: Path) -> list[Path]:
         if name == "slices":  # one narrow plot per parameter, whose labels would overlap
             figure.set_size_inches(2.4 * len(figure.axes), 4)
             for axes in figure.axes:
-                axes.xaxis.label.set_size(8)
+                axes.xaxis.label.set_fontsize(8)
                 axes.tick_params(axis="x", which="both", labelsize=7, labelrotation=60)
         figure.savefig(path, dpi=100, bbox_inches="tight")
         plt.close("all")
