@@ -1,11 +1,15 @@
 """What CarlaEnv makes of every fault of a server's life, injected again and again in a training.
 
-    python benchmarks/faults.py [--times 50] [--only NAME ...] [--out faults.json]
+    python benchmarks/faults.py [--times 50] [--only NAME ...] [--jobs 3] [--patience 1] [--out faults.json]
 
-Each fault hits an SB3 training that collects transitions (SAC, no gradient steps): at a drawn step, or at a drawn
-moment of a reset. The table says how often it was injected, how often the training went on, how many steps were lost by
-it, how many terminal states the replay buffer then holds that nobody drove into, and what was left behind on the
-machine and in the world. A finished fault is kept in the file and not repeated: the command can be interrupted.
+Each fault hits an SB3 training that collects transitions (SAC, no gradient steps), at a drawn moment of a step or of a
+reset. The table says how often it was injected, how often the training went on, how many steps were lost by it, how
+many terminal states the replay buffer then holds that nobody drove into, and what was left behind on the machine and in
+the world. A finished fault is kept in the file and not repeated: the command can be interrupted. Most of the time is
+spent waiting for deadlines, so several faults run side by side. The deadlines are short; on a machine that is busy with
+something else ``--patience`` makes them longer, or slow is taken for hung.
+
+Exit status 1 when a training broke off, a terminal state was invented, or anything was left behind.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import argparse
 import contextlib
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,9 +26,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
+import torch
 from fault_proxy import FaultProxy
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
@@ -34,8 +43,10 @@ from sb3_carla.simulator import EmbeddedServer
 
 STEPS = 12  # env steps from one injection to the next
 EPISODE = 8  # env steps of an episode, so that resets are frequent
-RESET_SECONDS = 0.6  # within which a moment of a reset is drawn
 SLOW_SECONDS = 1.0
+DEADLINES = 2.0, 5.0  # [s] for a step and a reset: those of CarlaEnv would make the table take the night
+NONE = ("invented terminals", "processes left", "actors left")
+COLUMNS = ("injected", "survived", "steps lost", *NONE)
 COUNT_ACTORS = """
 import carla, os, sys
 client = carla.Client("127.0.0.1", int(sys.argv[1])); client.set_timeout(10.0)
@@ -71,16 +82,16 @@ def refuse(env: CarlaEnv, proxy: FaultProxy) -> None:
     threading.Timer(SLOW_SECONDS, proxy.listen).start()
 
 
-# name: (in a reset, inject)
-PROCESS_FAULTS: dict[str, tuple[bool, Callable[[CarlaEnv], None]]] = {
-    "server killed in a step": (False, lambda env: send(env.server_pid, signal.SIGKILL)),
-    "server killed in a reset": (True, lambda env: send(env.server_pid, signal.SIGKILL)),
-    "server hangs in a step": (False, lambda env: send(env.server_pid, signal.SIGSTOP)),
-    "server hangs in a reset": (True, lambda env: send(env.server_pid, signal.SIGSTOP)),
-    "server slow for a second": (False, pause),
-    "client aborts in a step": (False, lambda env: send(env.client_pid, signal.SIGABRT)),
-    "client aborts in a reset": (True, lambda env: send(env.client_pid, signal.SIGABRT)),
-    "client hangs in a step": (False, lambda env: send(env.client_pid, signal.SIGSTOP)),
+# name: (call, inject)
+PROCESS_FAULTS: dict[str, tuple[str, Callable[[CarlaEnv], None]]] = {
+    "server killed in a step": ("step", lambda env: send(env.server_pid, signal.SIGKILL)),
+    "server killed in a reset": ("reset", lambda env: send(env.server_pid, signal.SIGKILL)),
+    "server hangs in a step": ("step", lambda env: send(env.server_pid, signal.SIGSTOP)),
+    "server hangs in a reset": ("reset", lambda env: send(env.server_pid, signal.SIGSTOP)),
+    "server slow for a second": ("step", pause),
+    "client aborts in a step": ("step", lambda env: send(env.client_pid, signal.SIGABRT)),
+    "client aborts in a reset": ("reset", lambda env: send(env.client_pid, signal.SIGABRT)),
+    "client hangs in a step": ("step", lambda env: send(env.client_pid, signal.SIGSTOP)),
 }
 LINK_FAULTS: dict[str, Callable[[CarlaEnv, FaultProxy], None]] = {
     "answers lost": misbehave("silent"),
@@ -91,37 +102,77 @@ LINK_FAULTS: dict[str, Callable[[CarlaEnv, FaultProxy], None]] = {
 }
 
 
-class Injector(BaseCallback):
-    """Injects a fault every :data:`STEPS` steps and notes what the env said."""
+class Moments(gym.Wrapper):
+    """Injects a fault at a drawn moment of the next step or reset, of which it knows how long they take."""
 
-    def __init__(self, inject: Callable[[], None], mend: Callable[[], None], in_reset: bool, times: int) -> None:
+    def __init__(self, env: CarlaEnv) -> None:
+        super().__init__(env)
+        self._armed: dict[str, Callable[[], None]] = {}  # by the name of the call
+        self._seconds: dict[str, list[float]] = {"reset": [], "step": []}
+        self._rng = np.random.default_rng(0)
+
+    def arm(self, call: str, inject: Callable[[], None]) -> None:
+        """Inject in the next call of that name."""
+        self._armed[call] = inject
+
+    def reset(self, **options: Any) -> Any:
+        """Begin an episode."""
+        return self._timed("reset", lambda: self.env.reset(**options))
+
+    def step(self, action: Any) -> Any:
+        """Drive for one step."""
+        return self._timed("step", lambda: self.env.step(action))
+
+    def _timed(self, call: str, run: Callable[[], Any]) -> Any:
+        inject = self._armed.pop(call, None)
+        if inject is not None:
+            moment = float(self._rng.uniform(0.0, np.median(self._seconds[call])))
+            threading.Timer(moment, inject).start()
+        begin = time.perf_counter()
+        answer = run()
+        if inject is None:
+            self._seconds[call].append(time.perf_counter() - begin)
+        return answer
+
+
+class Injector(BaseCallback):
+    """Arms a fault every :data:`STEPS` steps and notes what the env said.
+
+    :param moments: the env
+    :param call: in which of its calls
+    :param inject: does harm
+    :param mend: undoes it, some time later
+    :param times: how often
+    """
+
+    def __init__(
+        self, moments: Moments, call: str, inject: Callable[[], None], mend: Callable[[], None], times: int
+    ) -> None:
         super().__init__()
-        self.inject, self.mend, self.in_reset, self.times = inject, mend, in_reset, times
+        self.moments, self.call, self.inject, self.mend, self.times = moments, call, inject, mend, times
         self.injected = 0
         self.lost: list[int] = []  # steps
-        self._rng = np.random.default_rng(0)
         self._next = STEPS
 
     def _on_step(self) -> bool:
-        info, done = self.locals["infos"][0], self.locals["dones"][0]
+        info = self.locals["infos"][0]
         if "carla" in info and "metrics" not in info:
             self.lost.append(self.n_calls)
-        due = self.n_calls >= self._next and self.injected < self.times
-        if due and (not self.in_reset or self.n_calls % EPISODE == EPISODE - 1 or done):
-            self.injected += 1
+        if self.n_calls >= self._next and self.injected < self.times:
             self._next = self.n_calls + STEPS
-            if self.in_reset:  # the step that follows ends the episode: the reset is under way soon
-                threading.Timer(float(self._rng.uniform(0.0, RESET_SECONDS)), self.inject).start()
-            else:
-                self.inject()
-                threading.Timer(2.0 * SLOW_SECONDS, self.mend).start()
+            self.moments.arm(self.call, self._inject)
         return True
 
+    def _inject(self) -> None:
+        self.injected += 1
+        self.inject()
+        threading.Timer(2.0 * SLOW_SECONDS, self.mend).start()
 
-def training(env: CarlaEnv, injector: Injector) -> dict[str, int]:
+
+def training(injector: Injector) -> dict[str, int]:
     """Train until every fault was injected; the counts."""
-    steps = (injector.times + 2) * (STEPS + EPISODE)
-    model = SAC("CnnPolicy", env, buffer_size=steps + 1, learning_starts=steps + 1, seed=0)
+    steps = (injector.times + 2) * STEPS
+    model = SAC("CnnPolicy", injector.moments, buffer_size=steps + 1, learning_starts=steps + 1, seed=0)
     failure = 0
     try:
         model.learn(steps, callback=injector)
@@ -146,9 +197,9 @@ def children() -> int:
 
 
 def process_fault(name: str, times: int) -> dict[str, int]:
-    in_reset, inject = PROCESS_FAULTS[name]
+    call, inject = PROCESS_FAULTS[name]
     env = CarlaEnv(seed=0, image_size=36, max_episode_steps=EPISODE, npc_vehicles=2)
-    counts = training(env, Injector(lambda: inject(env), lambda: None, in_reset, times))
+    counts = training(Injector(Moments(env), call, lambda: inject(env), lambda: None, times))
     env.close()
     return {**counts, "processes left": children(), "actors left": 0}  # the world ended with its server
 
@@ -161,7 +212,7 @@ def link_fault(name: str, times: int) -> dict[str, int]:
             proxy.mode = "pass"
 
         env = CarlaEnv(f"127.0.0.1:{proxy.port}", seed=0, image_size=36, max_episode_steps=EPISODE, npc_vehicles=2)
-        counts = training(env, Injector(lambda: LINK_FAULTS[name](env, proxy), mend, False, times))
+        counts = training(Injector(Moments(env), "step", lambda: LINK_FAULTS[name](env, proxy), mend, times))
         mend()
         env.close()
         command = [sys.executable, "-c", COUNT_ACTORS, str(server.port)]
@@ -169,29 +220,47 @@ def link_fault(name: str, times: int) -> dict[str, int]:
         return {**counts, "processes left": children() - 1, "actors left": int(actors)}
 
 
-def main() -> None:
+def fault(name: str, times: int, patience: float) -> tuple[str, dict[str, int]]:
+    """One row of the table, in a process of its own."""
+    logging.getLogger("sb3_carla").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    carla_env.STEP_TIMEOUT, carla_env.RESET_TIMEOUT = (patience * seconds for seconds in DEADLINES)
+    begin = time.monotonic()
+    counts = (process_fault if name in PROCESS_FAULTS else link_fault)(name, times)
+    return name, {**counts, "seconds": round(time.monotonic() - begin)}
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=50, help="injections per fault")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="faults whose name holds one of these words")
+    parser.add_argument("--jobs", type=int, default=3, help="faults at the same time")
+    parser.add_argument("--patience", type=float, default=1.0, help="times the deadlines")
     parser.add_argument("--out", type=Path, default=Path("faults.json"))
     options = parser.parse_args()
-    logging.getLogger("sb3_carla").setLevel(logging.ERROR)
-    carla_env.STEP_TIMEOUT, carla_env.RESET_TIMEOUT = 3.0, 15.0  # a hung server must not take the night
-    done = json.loads(options.out.read_text()) if options.out.exists() else {}
-    for name in [*PROCESS_FAULTS, *LINK_FAULTS]:
-        if options.only and not any(word in name for word in options.only):
-            continue
-        if done.get(name, {}).get("injected", 0) < options.times:
-            begin = time.monotonic()
-            run = process_fault if name in PROCESS_FAULTS else link_fault
-            done[name] = {**run(name, options.times), "seconds": round(time.monotonic() - begin)}
+    done: dict[str, dict[str, int]] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    names = [
+        name
+        for name in (*PROCESS_FAULTS, *LINK_FAULTS)
+        if not options.only or any(word in name for word in options.only)
+    ]
+    due = [name for name in names if done.get(name, {}).get("injected", 0) < options.times]
+    with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=1) as pool:
+        for name, counts in pool.imap_unordered(
+            partial(fault, times=options.times, patience=options.patience), due, chunksize=1
+        ):
+            done[name] = counts
             options.out.write_text(json.dumps(done, indent=1))
-        print(f"{name}: {done[name]}", flush=True)
-    columns = ["injected", "survived", "steps lost", "invented terminals", "processes left", "actors left"]
-    print(f"\n| fault | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
-    for name, counts in done.items():
-        print(f"| {name} | {' | '.join(str(counts[column]) for column in columns)} |")
+            print(f"{name}: {counts}", file=sys.stderr, flush=True)
+    print(f"| fault | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    for name in names:
+        print(f"| {name} | {' | '.join(str(done[name][column]) for column in COLUMNS)} |")
+    bad = [
+        name for name in names if done[name]["survived"] < done[name]["injected"] or any(done[name][c] for c in NONE)
+    ]
+    print(f"\nNot as it should be: {', '.join(bad) or 'none'}")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
