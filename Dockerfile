@@ -19,6 +19,7 @@ RUN pip install --no-cache-dir --constraint constraints.txt .
 # The embedded simulator and the carla client run as an ordinary user.
 RUN useradd --create-home driver && mkdir /opt/driving && chown driver /opt/driving
 USER driver
+RUN python -c 'import sb3_carla.simulator.server'  # compiles the simulator's kernels into this user's cache, once
 WORKDIR /opt/driving
 ENTRYPOINT ["sb3-carla"]
 CMD ["train", "--env", "Carla-v0"]

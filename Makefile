@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := sb3_carla callbacks tests examples benchmarks docs
 
-.PHONY: help train test lint type format docs bench clean
+.PHONY: help train test lint type format docs bench sbom clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,13 @@ docs: $(INSTALLED)  ## Build the site in docs/_build; a warning is an error
 
 bench: $(INSTALLED)  ## Print the figures that the documents show
 	$(BIN)/python benchmarks/env_steps.py
+
+sbom:  ## List what a plain installation consists of, with licences: dist/sbom.json (CycloneDX)
+	$(PYTHON) -m venv --clear build/plain build/cyclonedx
+	build/plain/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt .
+	build/cyclonedx/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	@mkdir -p dist
+	build/cyclonedx/bin/cyclonedx-py environment --output-reproducible --output-file dist/sbom.json build/plain/bin/python
 
 clean:  ## Remove what the targets made, except runs/
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>python|bash)\n(?P<code>.*?)```", re.DOTALL)
 # What CI does by itself, what never ends by itself, and what the machine may not have.
-ELSEWHERE = {"make", "tensorboard", "git", "pytest", "python", "docker", "pip"}
+ELSEWHERE = {"make", "source", "tensorboard", "git", "pytest", "python", "docker", "pip"}
 SHORT = ["-n", "40", "--no-video", "-params", "learning_starts:20", "batch_size:8", "buffer_size:200"]
 
 
@@ -52,6 +52,8 @@ def test_the_samples_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pat
 @pytest.mark.parametrize("page", blocks("bash"), ids=name)
 def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
     (tmp_path / "zoo_configs").symlink_to(ROOT / "zoo_configs")
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        (tmp_path / name).write_text(code)  # a sample that the page says to save
     lines = [line.split("  #")[0] for line in blocks("bash")[page].splitlines() if line.strip()]
     for algo in sorted(set(re.findall(r"runs/(\w+)/Carla-v0_1", "\n".join(lines)))):  # what an earlier page trained
         run_command(["sb3-carla", "train", "--algo", algo, "--env", "Carla-v0"], tmp_path)
@@ -63,8 +65,10 @@ def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
 
 
 def run_command(command: list[str], folder: Path) -> None:
+    search = ["--n-trials", "1", "--eval-episodes", "1", "--env-kwargs", "max_episode_steps:20"]
+    search += ["-params", "learning_starts:38"]  # one update: the network and the batch that are drawn may be large
     short = {
-        "train": SHORT,
+        "train": [*SHORT, *(search if "-optimize" in command else [])],
         "enjoy": ["-n", "40"],
         "evaluate": ["--episodes", "1", "--env-kwargs", "max_episode_steps:40"],
     }

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +68,16 @@ def test_the_example_of_an_evaluation_scores_and_films(tmp_path: Path, environme
     output = run([*command, "--max-steps", "60"], tmp_path, environment)
     assert "pursuit in rain: driving score" in output
     assert (tmp_path / "evaluations/pursuit/lane_following.mp4").stat().st_size > 0
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, environment: dict[str, str]) -> None:
+    # It holds plain Python only, so no Jupyter, which is some thirty packages, is needed to run it.
+    cells = json.loads((EXAMPLES / "first_drive.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    code = re.sub(r"\b\d+_000\b|\b300\b", "40", code).replace("batch_size=64", "batch_size=8")
+    code = code.replace("learning_starts=40", "learning_starts=20")
+    printed = run([sys.executable, "-c", code], tmp_path, {**environment, "MPLBACKEND": "agg"})
+    assert "critic_cnn" in printed
 
 
 def test_the_example_of_a_test_suite_passes(tmp_path: Path, environment: dict[str, str]) -> None:
