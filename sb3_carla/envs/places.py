@@ -8,9 +8,10 @@ import carla
 
 from sb3_carla.envs.errors import ConfigurationError
 from sb3_carla.envs.planner import shortest_ways
-from sb3_carla.envs.route import LaneGraph, LaneKey
+from sb3_carla.envs.route import Lane, LaneGraph, LaneKey, key_of
 
 ROUNDABOUT_LENGTH = 250.0  # [m] around; a longer circle is a block of houses
+FORCED_TURN = 45.0  # [deg] from which on even the straightest branch of a junction is a turn
 APPROACH = 10.0  # [m] at least from a spawn point to the place
 
 
@@ -51,6 +52,38 @@ def spawn_points_before(
         if any(APPROACH < distances.get(key, math.inf) < reach for key in lanes):
             found.append(point)
     return found
+
+
+def spawn_points_straight_on(
+    town: carla.Map, graph: LaneGraph, points: list[carla.Transform], distance: float
+) -> list[carla.Transform]:
+    """The spawn points before which the road goes on that far without a forced turn.
+
+    Where a road ends at another one, nothing in the picture says whether left or right is meant: that is for a route
+    with a destination. On a map without such points, those with the longest way.
+
+    :param town: the map
+    :param graph: its lanes
+    :param points: its spawn points
+    :param distance: [m]
+    """
+    ways = [_way_straight_on(town, graph, point, distance) for point in points]
+    enough = max(ways, default=0.0)
+    return [point for point, way in zip(points, ways, strict=True) if way >= enough]
+
+
+def _way_straight_on(town: carla.Map, graph: LaneGraph, point: carla.Transform, distance: float) -> float:
+    """How far [m] the road goes on from a spawn point before it ends or forces a turn, at most ``distance``."""
+    waypoint = town.get_waypoint(point.location)
+    x, y = point.location.x, point.location.y
+    lane: Lane = graph.lanes.get(key_of(waypoint)) or graph.nearest(x, y, point.rotation.yaw)
+    way: float = -lane.locate(x, y).s
+    while not (lane.is_junction and lane.turn_deg > FORCED_TURN):
+        way += lane.length
+        if way >= distance or not lane.successors:
+            break
+        lane = lane.straightest
+    return min(max(way, 0.0), distance)
 
 
 def _way_round(graph: LaneGraph, key: LaneKey) -> float:

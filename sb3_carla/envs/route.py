@@ -83,6 +83,11 @@ class Lane:
             distance=math.sqrt(float(squared[nearest])),
         )
 
+    @property
+    def straightest(self) -> Lane:
+        """The lane that goes on with the least turn; not for a dead end."""
+        return min(self.successors, key=lambda lane: lane.turn_deg)
+
     def point_at(self, s: float) -> tuple[float, float]:
         """The world point [m] at arc length ``s``, the end points beyond the ends."""
         index = min(max(bisect.bisect_right(self._s, s) - 1, 0), len(self._x) - 1)
@@ -102,10 +107,10 @@ class LaneGraph:
 
     def __init__(self, town: carla.Map) -> None:
         pairs = town.get_topology()
-        starts = {_key(waypoint): waypoint for pair in pairs for waypoint in pair}
+        starts = {key_of(waypoint): waypoint for pair in pairs for waypoint in pair}
         self.lanes: dict[LaneKey, Lane] = {key: _lane(key, waypoint) for key, waypoint in starts.items()}
         for start, following in pairs:
-            lane, successor = self.lanes[_key(start)], self.lanes[_key(following)]
+            lane, successor = self.lanes[key_of(start)], self.lanes[key_of(following)]
             if successor not in lane.successors:
                 lane.successors.append(successor)
                 successor.predecessors.append(lane)
@@ -142,7 +147,7 @@ class LaneTracker:
         """
         position = self.lane.locate(x, y)
         while position.s >= self.lane.length - 1e-6 and self.lane.successors:
-            straightest = min(self.lane.successors, key=lambda lane: lane.turn_deg)
+            straightest = self.lane.straightest
             following = straightest.locate(x, y)
             if following.s <= 0.0 and following.distance > position.distance + SWITCH_MARGIN:
                 break
@@ -162,7 +167,7 @@ class LaneTracker:
         lane, s = self.lane, self.position.s + distance
         while s > lane.length and lane.successors:
             s -= lane.length
-            lane = min(lane.successors, key=lambda successor: successor.turn_deg)
+            lane = lane.straightest
         return lane.point_at(s)
 
     def _alternatives(self, position: LanePosition) -> list[Lane]:
@@ -181,7 +186,8 @@ def angle_difference(a_deg: float, b_deg: float) -> float:
     return (a_deg - b_deg + 180.0) % 360.0 - 180.0
 
 
-def _key(waypoint: carla.Waypoint) -> LaneKey:
+def key_of(waypoint: carla.Waypoint) -> LaneKey:
+    """The lane that a waypoint lies on."""
     return waypoint.road_id, waypoint.section_id, waypoint.lane_id
 
 
@@ -197,7 +203,7 @@ def _lane(key: LaneKey, start: carla.Waypoint) -> Lane:
         forward = start.transform.get_forward_vector()
         points.append((points[0][0] + forward.x, points[0][1] + forward.y))
         widths.append(widths[0])
-    neighbours = tuple(_key(w) for w in _beside(start))
+    neighbours = tuple(key_of(w) for w in _beside(start))
     return Lane(key, np.array(points), np.array(widths), bool(start.is_junction), neighbours)
 
 

@@ -16,7 +16,7 @@ from sb3_carla.envs.errors import ConfigurationError
 from sb3_carla.envs.incidents import Incident, make_incident
 from sb3_carla.envs.metrics import EpisodeRecorder
 from sb3_carla.envs.observation import POINTS_AHEAD, Parts, Sensing, State, state_vector
-from sb3_carla.envs.places import lanes_of, spawn_points_before
+from sb3_carla.envs.places import lanes_of, spawn_points_before, spawn_points_straight_on
 from sb3_carla.envs.planner import RouteTracker, plan_route
 from sb3_carla.envs.reward import Motion, potential, reward_terms
 from sb3_carla.envs.route import LaneKey, LaneTracker, angle_difference
@@ -230,7 +230,11 @@ class DrivingTask:
         """Find the kind of place that the scenario needs, and the spawn points before one."""
         client, scenario = self.client, self.scenario
         self._place: frozenset[LaneKey] = frozenset()
-        self._starts = client.spawn_points
+        if scenario.route == "free":
+            farthest = scenario.target_speed * scenario.step_seconds * scenario.max_episode_steps
+            self._starts = spawn_points_straight_on(client.map, client.lanes, client.spawn_points, farthest)
+        else:
+            self._starts = client.spawn_points
         if scenario.place is not None:
             self._place = lanes_of(scenario.place, client.lanes, client.map.name)
             reach = APPROACH_SHARE * scenario.route_length

@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 
 from sb3_carla.envs import ConfigurationError
-from sb3_carla.envs.places import lanes_of, spawn_points_before
+from sb3_carla.envs.places import FORCED_TURN, lanes_of, spawn_points_before, spawn_points_straight_on
 from sb3_carla.envs.planner import RouteTracker, plan_route
-from sb3_carla.envs.route import LaneGraph
+from sb3_carla.envs.route import LaneGraph, angle_difference
 from sb3_carla.simulator.roads import RoadMap
 
 
 @pytest.fixture(scope="module")
-def graph() -> LaneGraph:
+def town() -> carla.Map:
     road_map = RoadMap.load("Town_Blocks")
-    return LaneGraph(carla.Map(road_map.name, road_map.opendrive))
+    return carla.Map(road_map.name, road_map.opendrive)
+
+
+@pytest.fixture(scope="module")
+def graph(town: carla.Map) -> LaneGraph:
+    return LaneGraph(town)
 
 
 def starts(graph: LaneGraph, count: int) -> list[tuple[object, float]]:
@@ -95,3 +100,53 @@ def test_a_route_from_before_a_place_passes_it(place: str, town: str) -> None:
 def test_a_map_without_a_roundabout_is_refused(graph: LaneGraph) -> None:
     with pytest.raises(ConfigurationError, match="Town_Blocks has no roundabout"):
         lanes_of("roundabout", graph, "Town_Blocks")
+
+
+def turns_ahead(town: carla.Map, point: carla.Transform, distance: float) -> list[float]:
+    """How far [deg] each junction turns a car that always goes as straight on as it can, by CARLA's waypoints."""
+    turns: list[float] = []
+    waypoint, driven = town.get_waypoint(point.location), 0.0
+    while driven < distance:
+        yaw = waypoint.transform.rotation.yaw
+        lane = [waypoint, *waypoint.next_until_lane_end(2.0)]
+        if waypoint.is_junction:
+            turns.append(abs(angle_difference(lane[-1].transform.rotation.yaw, yaw)))
+        driven += 2.0 * len(lane)
+        branches = [(one, [one, *one.next_until_lane_end(2.0)][-1]) for one in lane[-1].next(2.5)]
+        ahead = lane[-1].transform.rotation.yaw
+        waypoint, _ = min(branches, key=lambda pair: abs(angle_difference(pair[1].transform.rotation.yaw, ahead)))
+    return turns
+
+
+@pytest.fixture(scope="module")
+def roadside(graph: LaneGraph) -> list[carla.Transform]:
+    """The middle of every longer lane outside the junctions."""
+    points = []
+    for lane in graph.lanes.values():
+        if not lane.is_junction and lane.length > 10.0:
+            x, y = lane.point_at(lane.length / 2)
+            yaw = lane.locate(x, y).yaw_deg
+            points.append(carla.Transform(carla.Location(x, y, 0.5), carla.Rotation(yaw=yaw)))
+    return points
+
+
+def test_from_the_starts_of_a_free_route_no_turn_is_forced(
+    town: carla.Map, graph: LaneGraph, roadside: list[carla.Transform]
+) -> None:
+    kept = spawn_points_straight_on(town, graph, roadside, 400.0)
+    left_out = [point for point in roadside if point not in kept]
+    assert len(kept) > 10
+    assert len(left_out) > 10
+    for point in kept:
+        assert max(turns_ahead(town, point, 390.0), default=0.0) <= FORCED_TURN
+    for point in left_out:
+        assert max(turns_ahead(town, point, 440.0), default=0.0) > FORCED_TURN
+
+
+def test_where_every_road_ends_soon_a_free_route_begins_where_it_is_longest(
+    town: carla.Map, graph: LaneGraph, roadside: list[carla.Transform]
+) -> None:
+    far = spawn_points_straight_on(town, graph, roadside, 400.0)
+    near = [point for point in roadside if point not in far]
+    kept = spawn_points_straight_on(town, graph, near, 400.0)
+    assert 0 < len(kept) < len(near)
