@@ -57,7 +57,8 @@ class Scenario:
     camera_pitch_deg: float = 0.0  # [deg] nose up
     camera_fov_deg: float = 90.0  # [deg] horizontal
     # Episode
-    route: str = "free"  # follow the lane, any branch is right; or "planned": to a drawn goal
+    # "free": follow the lane, any branch is right; begins where no turn is forced. "planned": to a drawn goal
+    route: str = "free"
     route_length: float = 200.0  # [m] of a planned route; of a free one: how much counts as complete in the metrics
     place: str | None = None  # what a planned route has to pass: "junction", "roundabout", or anything
     spawn_point: int | None = None  # index among the map's spawn points; None: drawn per episode
