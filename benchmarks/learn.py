@@ -50,7 +50,8 @@ RECIPES: dict[str, list[str]] = {
 BASELINES = ("pursuit", "autopilot", "random")
 FIELDS = (
     "recipe", "seed", "steps", "train_seconds", "town", "episodes", "route_completion", "driving_score", "success_rate",
-    "distance", "off_road", "collisions", "mean_jerk", "steering_reversals_per_km", "mean_speed_kmh", "completions",
+    "distance", "off_road", "collisions", "mean_jerk", "steering_rate", "steering_reversals_per_km", "mean_speed_kmh",
+    "completions",
 )  # fmt: skip
 
 
@@ -148,8 +149,11 @@ def completions(rows: list[dict[str, str]]) -> list[npt.NDArray[np.float64]]:
 
 def show(rows: list[dict[str, str]], folder: Path) -> None:
     groups = grouped(rows)
-    print("| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success | jerk m/s³ | km/h |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success, each seed | metres "
+        "| steering 1/s | jerk m/s³ | km/h |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     last: dict[tuple[str, str], int] = {}
     for recipe, town, steps in groups:
         last[recipe, town] = max(steps, last.get((recipe, town), 0))
@@ -157,11 +161,22 @@ def show(rows: list[dict[str, str]], folder: Path) -> None:
         group = groups[recipe, town, steps]
         by_seed = completions(group)
         low, high = interval(by_seed)
-        means = {name: np.mean([float(row[name]) for row in group]) for name in FIELDS[8:15]}
+        names = ("distance", "steering_rate", "mean_jerk", "mean_speed_kmh")
+        means = {name: np.mean([float(row[name]) for row in group]) for name in names}
+        success = " ".join(f"{float(row['success_rate']):.0f}" for row in group)
         minutes = np.mean([float(row["train_seconds"] or 0) for row in group]) / 60
         completion = f"{interquartile_mean(np.concatenate(by_seed)):.1f} ({low:.1f}-{high:.1f})"
-        cells = [recipe, town, len(group), steps, f"{minutes:.0f}", completion, f"{means['success_rate']:.0f} %"]
-        cells += [f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
+        cells = [
+            recipe,
+            town,
+            len(group),
+            steps,
+            f"{minutes:.1f}",
+            completion,
+            f"{success} %",
+            f"{means['distance']:.0f}",
+        ]
+        cells += [f"{means['steering_rate']:.2f}", f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
         print("| " + " | ".join(map(str, cells)) + " |")
     plot(groups, folder / "curves.png")
 

@@ -54,6 +54,7 @@ class EpisodeMetrics:
     mean_speed_kmh: float
     mean_jerk: float  # [m/s^3] mean absolute change of the acceleration along the road
     steering_reversals: int
+    steering_rate: float  # [1/s] mean absolute movement of the steering, whose range is -1..1
     reward: float  # the return
     reward_terms: dict[str, float] = field(default_factory=dict)  # the return by term
 
@@ -72,11 +73,12 @@ class EpisodeRecorder:
     def __init__(self, route_length: float, seconds: float) -> None:
         self._route_length, self._seconds = route_length, seconds
         self._steps = 0
-        self._deviation = self._speed = self._jerk = 0.0  # sums over the steps
+        self._deviation = self._speed = self._jerk = self._steered = 0.0  # sums over the steps
         self._last_speed: float | None = None
         self.acceleration: float | None = None
         self._infractions: Counter[str] = Counter()
         self._terms: Counter[str] = Counter()
+        self._steer = 0.0
         self._turning_point = 0.0  # the steering's last extreme
         self._direction = 0
         self._reversals = 0
@@ -109,6 +111,8 @@ class EpisodeRecorder:
         self._deviation += abs(lateral_deviation)
         self._infractions.update(infractions)
         self._terms.update(terms)
+        self._steered += abs(steer - self._steer)
+        self._steer = steer
         moved = steer - self._turning_point
         if abs(moved) >= REVERSAL_GAP:
             direction = 1 if moved > 0.0 else -1
@@ -147,6 +151,7 @@ class EpisodeRecorder:
             mean_speed_kmh=self._speed / steps * 3.6,
             mean_jerk=self._jerk / steps,
             steering_reversals=self._reversals,
+            steering_rate=self._steered / (steps * self._seconds),
             reward=math.fsum(self._terms.values()),
             reward_terms=dict(self._terms),
         )

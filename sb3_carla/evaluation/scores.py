@@ -26,7 +26,8 @@ LEADERBOARD_NAMES = {
     "stuck": ("vehicle_blocked", "Agent blocked"),
 }
 MEANS = (
-    "driving_score", "route_completion", "infraction_penalty", "mean_speed_kmh", "mean_jerk", "centre_deviation",
+    "driving_score", "route_completion", "infraction_penalty", "mean_speed_kmh", "mean_jerk", "steering_rate",
+    "centre_deviation",
     "reward", "duration", "distance",
 )  # fmt: skip
 COLUMNS = {  # of the terminal's table: heading and format
@@ -43,6 +44,7 @@ COLUMNS = {  # of the terminal's table: heading and format
     "centre_deviation": ("off centre m", "{:.2f}"),
     "mean_speed_kmh": ("km/h", "{:.1f}"),
     "mean_jerk": ("jerk m/s³", "{:.1f}"),
+    "steering_rate": ("steering 1/s", "{:.2f}"),
     "steering_reversals_per_km": ("reversals/km", "{:.0f}"),
     "reward": ("reward", "{:.1f}"),
 }

@@ -62,6 +62,13 @@ def test_reversals_count_turns_to_and_fro_but_no_trembling() -> None:
     assert recorder.finish(None, 0.0, 0.0).steering_reversals == 2
 
 
+def test_the_steering_rate_is_what_the_wheel_moved_per_second() -> None:
+    recorder = EpisodeRecorder(100.0, 0.1)
+    for steer in (0.1, 0.4, -0.1, -0.1):
+        recorder.add(8.0, 0.0, steer, [], {})
+    assert recorder.finish(None, 0.0, 0.0).steering_rate == pytest.approx((0.1 + 0.3 + 0.5) / 0.4)
+
+
 def test_steady_acceleration_has_no_jerk_and_a_jolt_has() -> None:
     recorder = EpisodeRecorder(100.0, 0.1)
     changes = [recorder.acceleration_change(speed) for speed in (0.0, 0.2, 0.4, 0.6, 0.6)]
