@@ -28,16 +28,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# What each recipe adds to `sb3-carla train --env ENV`.
+STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
+# What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
     "ours": [],
     "ours, not clipped": ["-params", "max_grad_norm:None"],
+    "ours, clipped as one": ["-params", "max_grad_norm:10.0"],
+    "ours, one rate": ["-params", "learning_rates:None", "learning_rate:3e-4"],
+    "ours, SB3's NatureCNN": ["-params", STOCK_CNN],
+    "ours, critic's encoder": [
+        "-params", "policy_kwargs:dict(encoder='critic')",
+        "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",
+        "learning_rates:dict(actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)",
+    ],
+    # A quarter of the steps, and so as many updates.
+    "ours, one step per update": ["-n", "5000", "-params", "train_freq:1"],
+    "ours, one-step returns": ["-params", "n_steps:1"],
+    "ours, gamma .99": ["-params", "gamma:.99"],
+    "ours, not smooth": ["-params", "smoothness:0"],
+    "ours, noise .1": ["-params", "noise_std:.1"],
+    "ours, random shift": ["-params", "random_shift:4"],
+    "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
+    "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
+    "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
     "ours, reward x 10": [
         "--env-kwargs",
-        "action_repeat:2",
         "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",
     ],
-    "ours, critic's encoder": ["-params", "policy_kwargs:dict(encoder='critic')"],
     "sb3": ["--preset", "sb3"],
     "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],
     "founding": ["--preset", "founding", "--known-bad"],
@@ -46,7 +63,7 @@ RECIPES: dict[str, list[str]] = {
     "tqc": ["--algo", "tqc"],
     "crossq": ["--algo", "crossq"],
     "ppo": ["--algo", "ppo"],
-}
+}  # fmt: skip
 BASELINES = ("pursuit", "autopilot", "random")
 FIELDS = (
     "recipe", "seed", "steps", "train_seconds", "town", "episodes", "route_completion", "driving_score", "success_rate",
