@@ -27,7 +27,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
+CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "zoo_configs/td3.yml").read_text(encoding="utf-8"))
+OUR_ENV = ["--env-kwargs", *(f"{name}:{value!r}" for name, value in CONFIG["default"]["env_kwargs"].items())]
 STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
 # What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
@@ -57,6 +60,7 @@ RECIPES: dict[str, list[str]] = {
     ],
     "sb3": ["--preset", "sb3"],
     "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],
+    "sb3, our env and schedule": ["--preset", "sb3", "-params", "batch_size:32", "train_freq:4", *OUR_ENV],
     "founding": ["--preset", "founding", "--known-bad"],
     "drq-v2": ["--preset", "drq-v2"],
     "sac": ["--algo", "sac"],

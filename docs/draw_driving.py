@@ -1,6 +1,7 @@
-"""Draw the README's picture: a trained policy in the embedded simulator, from behind and as the network sees it.
+"""Draw a trained policy in the embedded simulator, from behind and as the network sees it.
 
-python docs/draw_driving.py runs/td3/Carla-v0_1/Carla-v0.zip docs/images/driving.png
+python docs/draw_driving.py runs/td3/Carla-v0_1/Carla-v0.zip docs/images/driving.png           # moments of one drive
+python docs/draw_driving.py runs/td3/Carla-v0_1/Carla-v0.zip docs/images/worlds.png --worlds   # one moment of several
 """
 
 from __future__ import annotations
@@ -13,19 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_carla import TD3, CarlaEnv
+from sb3_carla.evaluation import make_driver
 
 Image = npt.NDArray[np.uint8]
 
 MOMENTS = (60, 130, 240)  # env steps at which a row of the picture is taken
+WORLDS: dict[str, dict[str, str]] = {  # title and CarlaEnv's arguments; the first is what was trained in
+    "training town": {},
+    "unseen town": {"town": "Town_Curves"},
+    "traffic": {"scenario": "light_traffic"},
+    "rain": {"scenario": "rain"},
+}
 GAP = 6  # [pixel] between the parts
 
 
-def drive(model: TD3, env: CarlaEnv, seed: int) -> list[tuple[Image, Image]]:
-    """The views from behind and the observations at :data:`MOMENTS` of one episode; fewer if it ends before."""
+def drive(model: TD3, env: CarlaEnv, seed: int, moments: tuple[int, ...]) -> list[tuple[Image, Image]]:
+    """The views from behind and the observations at some steps of one episode; fewer if it ends before."""
     views: list[tuple[Image, Image]] = []
     observation, _ = env.reset(seed=seed)
-    for step in range(MOMENTS[-1] + 1):
-        if step in MOMENTS:
+    for step in range(moments[-1] + 1):
+        if step in moments:
             view = env.render()
             assert view is not None
             views.append((view, observation))
@@ -56,10 +64,18 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--worlds", action="store_true", help="one moment in each of several worlds")
     options = parser.parse_args()
-    env = CarlaEnv(render_mode="rgb_array", action_repeat=2)
-    rows = [row(*moment) for moment in drive(TD3.load(options.model, device="cpu", buffer_size=1), env, options.seed)]
-    env.close()
+    model = TD3.load(options.model, device="cpu", buffer_size=1)
+    trained_with = make_driver(str(options.model), "td3").env_kwargs
+    rows = []
+    for title, arguments in WORLDS.items() if options.worlds else [("", {})]:
+        env = CarlaEnv(**{**trained_with, **arguments}, render_mode="rgb_array")
+        moments = drive(model, env, options.seed, MOMENTS[:1] if options.worlds else MOMENTS)
+        env.close()
+        for moment in moments:
+            cv2.putText(moment[0], title, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+            rows.append(row(*moment))
     gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
     picture = np.vstack([part for one in rows for part in (one, gap)][:-1])
     options.picture.parent.mkdir(parents=True, exist_ok=True)
