@@ -33,6 +33,7 @@ MEANS = (
 COLUMNS = {  # of the terminal's table: heading and format
     "driving_score": ("driving score", "{:.1f}"),
     "route_completion": ("route %", "{:.1f}"),
+    "distance": ("m", "{:.0f}"),
     "infraction_penalty": ("penalty", "{:.2f}"),
     "success_rate": ("success %", "{:.0f}"),
     "collision_pedestrian_per_km": ("ped./km", "{:.2f}"),
