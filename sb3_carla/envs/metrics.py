@@ -54,7 +54,7 @@ class EpisodeMetrics:
     mean_speed_kmh: float
     mean_jerk: float  # [m/s^3] mean absolute change of the acceleration along the road
     steering_reversals: int
-    steering_rate: float  # [1/s] mean absolute movement of the steering, whose range is -1..1
+    steering_rate: float  # [1/s] mean absolute movement of the steering; full lock is 1
     reward: float  # the return
     reward_terms: dict[str, float] = field(default_factory=dict)  # the return by term
 
@@ -68,10 +68,11 @@ class EpisodeRecorder:
 
     :param route_length: [m]
     :param seconds: [s] length of one step
+    :param max_steer: share of the full lock that a steering of 1 stands for
     """
 
-    def __init__(self, route_length: float, seconds: float) -> None:
-        self._route_length, self._seconds = route_length, seconds
+    def __init__(self, route_length: float, seconds: float, max_steer: float) -> None:
+        self._route_length, self._seconds, self._max_steer = route_length, seconds, max_steer
         self._steps = 0
         self._deviation = self._speed = self._jerk = self._steered = 0.0  # sums over the steps
         self._last_speed: float | None = None
@@ -102,7 +103,7 @@ class EpisodeRecorder:
 
         :param speed: [m/s]
         :param lateral_deviation: [m]
-        :param steer: -1..1
+        :param steer: -1..1, in units of ``max_steer``
         :param infractions: names of :data:`PENALTIES`, one per infraction
         :param terms: the step's reward
         """
@@ -151,7 +152,7 @@ class EpisodeRecorder:
             mean_speed_kmh=self._speed / steps * 3.6,
             mean_jerk=self._jerk / steps,
             steering_reversals=self._reversals,
-            steering_rate=self._steered / (steps * self._seconds),
+            steering_rate=self._max_steer * self._steered / (steps * self._seconds),
             reward=math.fsum(self._terms.values()),
             reward_terms=dict(self._terms),
         )

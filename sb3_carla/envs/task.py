@@ -112,7 +112,7 @@ class DrivingTask:
         if autopilot:
             self._hand_over()
         self.client.rules.begin()
-        self._recorder = EpisodeRecorder(self._route_length, scenario.step_seconds)
+        self._recorder = EpisodeRecorder(self._route_length, scenario.step_seconds, scenario.max_steer)
         self._recorder.acceleration_change(0.0)
         self._control.begin()
         self._steer = 0.0

@@ -8,7 +8,7 @@ from sb3_carla.envs.metrics import PENALTIES, EpisodeMetrics, EpisodeRecorder
 
 
 def recorded(infractions: list[str], event: str | None = None, completed: float = 100.0) -> EpisodeMetrics:
-    recorder = EpisodeRecorder(route_length=100.0, seconds=0.1)
+    recorder = EpisodeRecorder(route_length=100.0, seconds=0.1, max_steer=1.0)
     recorder.add(8.0, 0.5, 0.0, infractions, {"progress": 1.0})
     return recorder.finish(event, completed, completed)
 
@@ -56,21 +56,21 @@ def test_no_episode_scores_outside_of_0_to_100(completed: float, infractions: li
 
 
 def test_reversals_count_turns_to_and_fro_but_no_trembling() -> None:
-    recorder = EpisodeRecorder(100.0, 0.1)
+    recorder = EpisodeRecorder(100.0, 0.1, 0.5)
     for steer in (0.0, 0.3, 0.31, 0.3, 0.29, -0.3, -0.2, 0.2, 0.21, 0.2, 0.2):
         recorder.add(8.0, 0.0, steer, [], {})
     assert recorder.finish(None, 0.0, 0.0).steering_reversals == 2
 
 
 def test_the_steering_rate_is_what_the_wheel_moved_per_second() -> None:
-    recorder = EpisodeRecorder(100.0, 0.1)
+    recorder = EpisodeRecorder(100.0, 0.1, 0.5)
     for steer in (0.1, 0.4, -0.1, -0.1):
         recorder.add(8.0, 0.0, steer, [], {})
-    assert recorder.finish(None, 0.0, 0.0).steering_rate == pytest.approx((0.1 + 0.3 + 0.5) / 0.4)
+    assert recorder.finish(None, 0.0, 0.0).steering_rate == pytest.approx(0.5 * (0.1 + 0.3 + 0.5) / 0.4)
 
 
 def test_steady_acceleration_has_no_jerk_and_a_jolt_has() -> None:
-    recorder = EpisodeRecorder(100.0, 0.1)
+    recorder = EpisodeRecorder(100.0, 0.1, 0.5)
     changes = [recorder.acceleration_change(speed) for speed in (0.0, 0.2, 0.4, 0.6, 0.6)]
     assert changes == pytest.approx([0.0, 0.0, 0.0, 0.0, -2.0])
     for _ in changes[1:]:
@@ -79,7 +79,7 @@ def test_steady_acceleration_has_no_jerk_and_a_jolt_has() -> None:
 
 
 def test_the_return_is_reported_by_term() -> None:
-    recorder = EpisodeRecorder(100.0, 0.1)
+    recorder = EpisodeRecorder(100.0, 0.1, 0.5)
     for _ in range(3):
         recorder.add(8.0, 0.0, 0.0, [], {"progress": 1.0, "overspeed": -0.25})
     metrics = recorder.finish(None, 0.0, 0.0)
