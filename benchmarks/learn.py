@@ -198,7 +198,7 @@ def show(rows: list[dict[str, str]], folder: Path) -> None:
             f"{success} %",
             f"{means['distance']:.0f}",
         ]
-        cells += [f"{means['steering_rate']:.2f}", f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
+        cells += [f"{means['steering_rate']:.3f}", f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
         print("| " + " | ".join(map(str, cells)) + " |")
     plot(groups, folder / "curves.png")
 
