@@ -51,7 +51,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, gamma .99": ["-params", "gamma:.99"],
     "ours, not smooth": ["-params", "smoothness:0"],
     "ours, noise .1": ["-params", "noise_std:.1"],
-    "ours, random shift": ["-params", "random_shift:4"],
+    "ours, no random shift": ["-params", "random_shift:0"],
     "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
