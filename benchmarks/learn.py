@@ -222,10 +222,12 @@ def plot(groups: dict[tuple[str, str, int], list[dict[str, str]]], path: Path) -
                 axis.axhline(metres, linestyle=":", color="grey")
                 axis.annotate(recipe, (0.01, metres), xycoords=("axes fraction", "data"), fontsize=8)
                 continue
-            curves = [np.array(sorted(points)).T for points in by_seed.values()]
-            (mean,) = axis.plot(curves[0][0], np.mean([curve[1] for curve in curves], axis=0), marker="o", label=recipe)
+            curves = [dict(points) for points in by_seed.values()]
+            steps = sorted(set.intersection(*(set(curve) for curve in curves)))  # that every seed has
+            means = [np.mean([curve[number] for curve in curves]) for number in steps]
+            (mean,) = axis.plot(steps, means, marker="o", label=recipe)
             for curve in curves:
-                axis.plot(*curve, color=mean.get_color(), linewidth=0.7, alpha=0.5)
+                axis.plot(*zip(*sorted(curve.items()), strict=True), color=mean.get_color(), linewidth=0.7, alpha=0.5)
         axis.set(title=town, xlabel="environment steps", ylabel="metres per episode, mean and seeds", ylim=(0, None))
         axis.legend(fontsize=8)
     figure.savefig(path, dpi=120)
