@@ -19,6 +19,7 @@ from sb3_carla.evaluation import make_driver
 Image = npt.NDArray[np.uint8]
 
 MOMENTS = (60, 130, 240)  # env steps at which a row of the picture is taken
+MOMENT = (25,)  # the same in several worlds
 WORLDS: dict[str, dict[str, str]] = {  # title and CarlaEnv's arguments; the first is what was trained in
     "training town": {},
     "unseen town": {"town": "Town_Curves"},
@@ -71,7 +72,7 @@ def main() -> None:
     rows = []
     for title, arguments in WORLDS.items() if options.worlds else [("", {})]:
         env = CarlaEnv(**{**trained_with, **arguments}, render_mode="rgb_array")
-        moments = drive(model, env, options.seed, MOMENTS[:1] if options.worlds else MOMENTS)
+        moments = drive(model, env, options.seed, MOMENT if options.worlds else MOMENTS)
         env.close()
         for moment in moments:
             cv2.putText(moment[0], title, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
