@@ -70,6 +70,7 @@ RECIPES: dict[str, list[str]] = {
     "ppo": ["--algo", "ppo"],
 }  # fmt: skip
 BASELINES = ("pursuit", "autopilot", "random")
+TICKS = 2000  # of an episode that is scored: 100 s
 FIELDS = (
     "recipe", "seed", "steps", "train_seconds", "town", "episodes", "route_completion", "driving_score", "success_rate",
     "distance", "off_road", "collisions", "mean_jerk", "steering_rate", "steering_reversals_per_km", "mean_speed_kmh",
@@ -114,10 +115,10 @@ def checkpoints(folder: Path) -> list[tuple[int, float, Path]]:
 def score(driver_name: str, algo: str, town: str, options: argparse.Namespace) -> dict[str, Any]:
     from sb3_carla.evaluation import evaluate, make_driver
 
-    env_kwargs = {"town": town, "action_repeat": 2}
-    result = evaluate(
-        make_driver(driver_name, algo), [options.scenario], options.episodes, seed=1000, env_kwargs=env_kwargs
-    )
+    driver = make_driver(driver_name, algo)
+    repeat = 2 if driver_name in BASELINES else driver.env_kwargs.get("action_repeat", 1)  # as it was trained with
+    env_kwargs = {"town": town, "action_repeat": repeat, "max_episode_steps": TICKS // repeat}
+    result = evaluate(driver, [options.scenario], options.episodes, seed=1000, env_kwargs=env_kwargs)
     scores = result.summaries[options.scenario]
     collisions = sum(scores[f"collision_{kind}"] for kind in ("vehicle", "pedestrian", "static"))
     completions = [round(float(episode.metrics["route_completion"]), 1) for episode in result.episodes]
@@ -188,41 +189,31 @@ def show(rows: list[dict[str, str]], folder: Path) -> None:
         success = " ".join(f"{float(row['success_rate']):.0f}" for row in group)
         minutes = np.mean([float(row["train_seconds"] or 0) for row in group]) / 60
         completion = f"{interquartile_mean(np.concatenate(by_seed)):.1f} ({low:.1f}-{high:.1f})"
-        cells = [
-            recipe,
-            town,
-            len(group),
-            steps,
-            f"{minutes:.1f}",
-            completion,
-            f"{success} %",
-            f"{means['distance']:.0f}",
-        ]
-        cells += [f"{means['steering_rate']:.3f}", f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
+        cells = [recipe, town, len(group), steps, f"{minutes:.1f}", completion, f"{success} %"]
+        cells += [f"{means['distance']:.0f}", f"{means['steering_rate']:.3f}"]
+        cells += [f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
         print("| " + " | ".join(map(str, cells)) + " |")
-    plot(groups, folder / "curves.png")
+    plot(rows, folder / "curves.png")
 
 
-def plot(groups: dict[tuple[str, str, int], list[dict[str, str]]], path: Path) -> None:
+def plot(rows: list[dict[str, str]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    towns = sorted({town for _, town, _ in groups})
+    towns = sorted({row["town"] for row in rows})
     figure = Figure(figsize=(6 * len(towns), 4), layout="constrained")
     axes = figure.subplots(1, len(towns), squeeze=False)[0]
     for axis, town in zip(axes, towns, strict=True):
-        for recipe in dict.fromkeys(recipe for recipe, other, _ in groups if other == town):
-            rows = [
-                row for (name, other, _), group in groups.items() for row in group if (name, other) == (recipe, town)
-            ]
-            by_seed: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for recipe in dict.fromkeys(row["recipe"] for row in rows if row["town"] == town):
+            by_seed: dict[str, dict[int, float]] = defaultdict(dict)
             for row in rows:
-                by_seed[row["seed"]].append((int(row["steps"]), float(row["distance"])))
+                if (row["recipe"], row["town"]) == (recipe, town):
+                    by_seed[row["seed"]][int(row["steps"])] = float(row["distance"])
+            curves = list(by_seed.values())
             if recipe in BASELINES:
-                metres = by_seed["0"][-1][1]
+                metres = curves[0][0]
                 axis.axhline(metres, linestyle=":", color="grey")
                 axis.annotate(recipe, (0.01, metres), xycoords=("axes fraction", "data"), fontsize=8)
                 continue
-            curves = [dict(points) for points in by_seed.values()]
             steps = sorted(set.intersection(*(set(curve) for curve in curves)))  # that every seed has
             means = [np.mean([curve[number] for curve in curves]) for number in steps]
             (mean,) = axis.plot(steps, means, marker="o", label=recipe)
