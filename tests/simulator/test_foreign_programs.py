@@ -141,7 +141,7 @@ def test_cameras_that_nobody_destroys_do_not_fill_the_memory(atlas):
     ("name", "options"),
     [
         ("hostile.py", ["--inputs", "300", "--clients", "2"]),
-        ("soak.py", ["--ticks", "120", "--npcs", "3", "--reset-every", "50", "--every", "20", "--allowed", "10"]),
+        ("soak.py", ["--ticks", "120", "--npcs", "3", "--reset-every", "50", "--every", "20"]),
     ],
 )
 def test_the_robustness_runs_find_nothing_in_their_short_form(name, options):
