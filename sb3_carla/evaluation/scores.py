@@ -27,8 +27,7 @@ LEADERBOARD_NAMES = {
 }
 MEANS = (
     "driving_score", "route_completion", "infraction_penalty", "mean_speed_kmh", "mean_jerk", "steering_rate",
-    "centre_deviation",
-    "reward", "duration", "distance",
+    "centre_deviation", "reward", "duration", "distance",
 )  # fmt: skip
 COLUMNS = {  # of the terminal's table: heading and format
     "driving_score": ("driving score", "{:.1f}"),
