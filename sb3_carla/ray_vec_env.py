@@ -76,7 +76,7 @@ class RayCarlaEnv(gym.Env[Any, Any]):
     reset is Ray's id of the machine.
 
     :param scenario: name of a scenario
-    :param seed: of the first reset that is given none
+    :param seed: of the first reset, unless that is given one
     :param cpus: processor cores that Ray sets aside
     :param options: of :class:`~sb3_carla.envs.CarlaEnv` and its scenario
     """
@@ -102,7 +102,8 @@ class RayCarlaEnv(gym.Env[Any, Any]):
         """
         super().reset(seed=seed)
         if seed is None:
-            seed, self._next_seed = self._next_seed, None
+            seed = self._next_seed
+        self._next_seed = None
         fallback = int(self.np_random.integers(2**31))  # an actor that was started anew goes on from our generator
         deadline = time.monotonic() + RESET_TIMEOUT
         try:

@@ -64,7 +64,7 @@ class CarlaEnv(gym.Env[Observation, Action]):
         its start script (``CarlaUE4.sh``) or ``"docker:IMAGE"``, which the env then starts and ends. The variable
         ``SB3_CARLA_SERVER`` replaces the default. There is no fall-back from one to another.
     :param scenario: name of a scenario, see :data:`sb3_carla.envs.SCENARIOS`
-    :param seed: seed of the first reset that is given none; by default it is drawn
+    :param seed: of the first reset, unless that is given one; by default it is drawn
     :param render_mode: ``"rgb_array"`` (a camera behind the car, 640x360), ``"human"`` (in a window) or None
     :param isolated: run the carla client in a process of its own; False runs it in this one, for a debugger
     :param recycle_episodes: start a server of ours anew after so many episodes; CARLA's grow and get slower
@@ -136,7 +136,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
                 raise ConfigurationError(f"There is no reset option {name!r}. {did_you_mean(name, RESET_OPTIONS)}")
         autopilot = bool((options or {}).get("autopilot", False))
         if seed is None:
-            seed, self._next_seed = self._next_seed, None
+            seed = self._next_seed
+        self._next_seed = None
         recycled = self._recycle()
         attempt = 0
         while True:

@@ -117,6 +117,14 @@ def test_a_client_in_the_same_process_gives_the_same_trajectory() -> None:
     assert run.stdout == other.stdout
 
 
+def test_a_seed_begins_a_sequence_of_episodes_that_can_be_begun_again() -> None:
+    env = CarlaEnv(seed=0, image_size=16)
+    starts = [[env.reset(seed=seed)[1]["pose"] for seed in (0, None, None)] for _ in range(2)]
+    env.close()
+    assert starts[0] == starts[1]
+    assert len(set(starts[0])) > 1
+
+
 def test_another_seed_gives_another_trajectory() -> None:
     assert trajectory(seed=3, steps=5) != trajectory(seed=4, steps=5)
 
