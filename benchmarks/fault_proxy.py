@@ -6,8 +6,11 @@ import contextlib
 import os
 import queue
 import socket
+import struct
 import threading
 import time
+
+from sb3_carla.simulator.wire.layouts import MESSAGE_LENGTH, SensorType
 
 CHUNK = 65536
 IN_FLIGHT = 1024  # chunks that a slow link holds, from which its sender has to wait
@@ -22,6 +25,7 @@ class FaultProxy:
     - ``"garbage"``: random bytes come in their place
     - ``"close"``: the next answer closes the connection
     - ``"delay"``: everything comes :attr:`seconds` late, in either direction; more can be under way meanwhile
+    - ``"drop"``: the next camera picture of a stream is lost, and nothing after it
 
     :param port: of the server on this machine
     :param listen_at: address and port to listen at; port 0 is any free one
@@ -77,6 +81,9 @@ class FaultProxy:
                         break
                     if self.mode == "garbage":
                         data = os.urandom(len(data))
+                    if self.mode == "drop" and is_picture(data):
+                        self.mode = "pass"
+                        continue
                 late.put((time.monotonic() + (self.seconds if self.mode == "delay" else 0.0), data))
         late.put((time.monotonic(), b""))
 
@@ -100,26 +107,35 @@ class FaultProxy:
         one.close()
 
 
-class SlowLink:
-    """Both ports of a server at an address of their own on this machine, so far away that an answer takes its time.
+def is_picture(data: bytes) -> bool:
+    """Whether this is one whole message of an RGB camera: its length, the sensor's header, the pixels."""
+    length, kind = MESSAGE_LENGTH.size, struct.Struct("<Q")
+    if len(data) < length + kind.size or MESSAGE_LENGTH.unpack_from(data)[0] != len(data) - length:
+        return False
+    return bool(kind.unpack_from(data, length)[0] == SensorType.RGB)
+
+
+class Link:
+    """Both ports of a server at an address of their own on this machine; a long link has answers take their time.
 
     A client asks for the streams at the host that it is connected to, and at the port that the server names: the
     proxies listen at the same ports of another loopback address (Linux has 127.0.0.0/8).
 
     :param port: of the server's calls
     :param stream_port: of its streams
-    :param round_trip: [s] from a call to its answer
+    :param round_trip: [s] from a call to its answer; 0 is no delay at all
     """
 
     HOST = "127.0.0.2"
 
-    def __init__(self, port: int, stream_port: int, round_trip: float) -> None:
+    def __init__(self, port: int, stream_port: int, round_trip: float = 0.0) -> None:
         self.address = f"{self.HOST}:{port}"
-        self._proxies = [FaultProxy(one, (self.HOST, one)) for one in (port, stream_port)]
-        for proxy in self._proxies:
-            proxy.mode, proxy.seconds = "delay", round_trip / 2.0
+        self.calls, self.streams = (FaultProxy(one, (self.HOST, one)) for one in (port, stream_port))
+        if round_trip > 0.0:
+            for proxy in (self.calls, self.streams):
+                proxy.mode, proxy.seconds = "delay", round_trip / 2.0
 
     def close(self) -> None:
         """End the link."""
-        for proxy in self._proxies:
-            proxy.refuse()
+        self.calls.refuse()
+        self.streams.refuse()

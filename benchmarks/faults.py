@@ -33,7 +33,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from fault_proxy import FaultProxy
+from fault_proxy import Link
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -70,16 +70,20 @@ def pause(env: CarlaEnv) -> None:
     threading.Timer(SLOW_SECONDS, send, (pid, signal.SIGCONT)).start()
 
 
-def misbehave(mode: str) -> Callable[[CarlaEnv, FaultProxy], None]:
-    def inject(env: CarlaEnv, proxy: FaultProxy) -> None:
-        proxy.mode = mode
+def misbehave(mode: str) -> Callable[[Link], None]:
+    def inject(link: Link) -> None:
+        link.calls.mode = mode
 
     return inject
 
 
-def refuse(env: CarlaEnv, proxy: FaultProxy) -> None:
-    proxy.refuse()
-    threading.Timer(SLOW_SECONDS, proxy.listen).start()
+def drop_frame(link: Link) -> None:
+    link.streams.mode = "drop"
+
+
+def refuse(link: Link) -> None:
+    link.calls.refuse()
+    threading.Timer(SLOW_SECONDS, link.calls.listen).start()
 
 
 # name: (call, inject)
@@ -93,7 +97,8 @@ PROCESS_FAULTS: dict[str, tuple[str, Callable[[CarlaEnv], None]]] = {
     "client aborts in a reset": ("reset", lambda env: send(env.client_pid, signal.SIGABRT)),
     "client hangs in a step": ("step", lambda env: send(env.client_pid, signal.SIGSTOP)),
 }
-LINK_FAULTS: dict[str, Callable[[CarlaEnv, FaultProxy], None]] = {
+LINK_FAULTS: dict[str, Callable[[Link], None]] = {
+    "camera frame lost": drop_frame,
     "answers lost": misbehave("silent"),
     "garbage for answers": misbehave("garbage"),
     "connection closed": misbehave("close"),
@@ -206,13 +211,13 @@ def process_fault(name: str, times: int) -> dict[str, int]:
 
 def link_fault(name: str, times: int) -> dict[str, int]:
     with EmbeddedServer() as server:
-        proxy = FaultProxy(server.port)
+        link = Link(server.port, server.stream_port)
 
         def mend() -> None:
-            proxy.mode = "pass"
+            link.calls.mode = link.streams.mode = "pass"
 
-        env = CarlaEnv(f"127.0.0.1:{proxy.port}", seed=0, image_size=36, max_episode_steps=EPISODE, npc_vehicles=2)
-        counts = training(Injector(Moments(env), "step", lambda: LINK_FAULTS[name](env, proxy), mend, times))
+        env = CarlaEnv(link.address, seed=0, image_size=36, max_episode_steps=EPISODE, npc_vehicles=2)
+        counts = training(Injector(Moments(env), "step", lambda: LINK_FAULTS[name](link), mend, times))
         mend()
         env.close()
         command = [sys.executable, "-c", COUNT_ACTORS, str(server.port)]

@@ -14,7 +14,7 @@ import logging
 import time
 
 import numpy as np
-from fault_proxy import SlowLink
+from fault_proxy import Link
 
 from sb3_carla import CarlaEnv
 from sb3_carla.simulator import EmbeddedServer
@@ -25,7 +25,7 @@ THROTTLE = np.array([0.0, 0.4], np.float32)
 def measure(round_trip: float, npcs: int, steps: int) -> tuple[float, float, float, int]:
     """One row of the table."""
     with EmbeddedServer() as server:
-        link = SlowLink(server.port, server.stream_port, round_trip)
+        link = Link(server.port, server.stream_port, round_trip)
         marks = [time.perf_counter()]
         env = CarlaEnv(link.address, seed=0, npc_vehicles=npcs)
         marks.append(time.perf_counter())

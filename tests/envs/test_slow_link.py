@@ -16,7 +16,7 @@ from sb3_carla.envs import carla_env
 from sb3_carla.simulator import EmbeddedServer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from fault_proxy import SlowLink
+from fault_proxy import Link
 
 THROTTLE = np.array([0.0, 0.5], np.float32)
 
@@ -29,8 +29,8 @@ def server() -> Iterator[EmbeddedServer]:
         yield server
 
 
-def linked(server: EmbeddedServer, round_trip: float) -> SlowLink:
-    return SlowLink(server.port, server.stream_port, round_trip)
+def linked(server: EmbeddedServer, round_trip: float) -> Link:
+    return Link(server.port, server.stream_port, round_trip)
 
 
 def test_an_env_drives_with_traffic_over_a_slow_link_and_says_how_slow_it_is(
