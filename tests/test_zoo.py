@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from rl_zoo3.utils import ALGOS
+from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -31,6 +34,7 @@ from sb3_carla.zoo.hyperparameters import (
     read_section,
     section_names,
 )
+from sb3_carla.zoo.manager import RunCallbacks
 
 ENV_ID = "ZooTestPixels-v0"
 STOP = "sb3_stability.StopTrainingOnQValue"
@@ -435,3 +439,23 @@ def test_importing_the_packages_imports_neither_carla_nor_rl_zoo3() -> None:
     program = "import sys, sb3_carla, sb3_stability; print(sorted({'carla', 'rl_zoo3'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class SwallowsOneCtrlC(BaseCallback):
+    """Gets a KeyboardInterrupt where Python ignores it: in a destructor."""
+
+    def _on_step(self) -> bool:
+        if self.n_calls == 3:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        return True
+
+
+def test_a_ctrl_c_that_gets_lost_ends_the_training_at_its_next_step() -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    model = SAC("MlpPolicy", "Pendulum-v1", learning_starts=1000)
+    callbacks = RunCallbacks([SwallowsOneCtrlC()])
+    with callbacks.stopped_by_ctrl_c():
+        model.learn(50, callback=callbacks)
+    assert model.num_timesteps == 3
+    assert signal.getsignal(signal.SIGINT) is handler

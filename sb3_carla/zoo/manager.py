@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rl_zoo3.exp_manager import ExperimentManager
@@ -116,10 +120,11 @@ class RunManager(ExperimentManager):
 
     def learn(self, model: BaseAlgorithm) -> None:
         """Train; when the environment or the gradients give up, go on to saving what was learned until then."""
-        callbacks = _Callbacks(self.callbacks)
+        callbacks = RunCallbacks(self.callbacks)
         self.callbacks = [callbacks]
         try:
-            super().learn(model)
+            with callbacks.stopped_by_ctrl_c():
+                super().learn(model)
         except (CarlaEnvError, NonFiniteGradients) as error:
             if not callbacks.started:  # no step was done: as good as not started
                 self._put_away()
@@ -177,15 +182,37 @@ class _RewardInBar(BaseCallback):
         return True
 
 
-class _Callbacks(CallbackList):
+class RunCallbacks(CallbackList):
     """All callbacks of a run, ended once.
 
     rl_zoo3 ends the first callback a second time after a normal end; after Ctrl-C it ends the first one only, which
-    leaves a progress bar open that is not the first.
+    leaves a progress bar open that is not the first. And a KeyboardInterrupt can get lost: Python ignores one that is
+    raised in a destructor. So Ctrl-C also ends the training at its next step.
     """
 
     started = False
     ended = False
+    interrupted = False
+
+    @contextmanager
+    def stopped_by_ctrl_c(self) -> Iterator[None]:
+        """Remember Ctrl-C besides raising KeyboardInterrupt. Only the main thread is told of signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+    def _on_step(self) -> bool:
+        return super()._on_step() and not self.interrupted
 
     def _on_training_start(self) -> None:
         self.started = True
