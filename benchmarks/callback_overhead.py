@@ -20,6 +20,7 @@ import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from paired import interval
 from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
@@ -151,19 +152,6 @@ def main() -> None:
             model.learn(10_000_000, callback=clock, log_interval=1000)
             low, middle, high = interval(clock.ratios)
             print(f"{name:32}{callbacks:30}{middle - 1:>+10.2%}   {low - 1:+.2%} to {high - 1:+.2%}", flush=True)
-
-
-def interval(ratios: list[float]) -> tuple[float, float, float]:
-    """The median with its 95 % interval, from the order statistics (no assumption about the distribution)."""
-    ordered, count = sorted(ratios), len(ratios)
-    below, rank = 0.0, 0
-    while rank < count // 2:
-        below += math.comb(count, rank) / 2.0**count
-        if below > 0.025:
-            break
-        rank += 1
-    rank = max(0, rank - 1)
-    return ordered[rank], float(np.median(ordered)), ordered[count - 1 - rank]
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
     python benchmarks/train_step.py [--batch-sizes 100 256] [--threads 1 2] [--rounds 7] [--only NAME ...]
 
 For each variant: milliseconds per update (median over the rounds), the speed-up over SB3 and the cost over the variant
-that it adds something to, both as medians of ratios taken round by round, so that a busy machine slows both sides of
-them; and the time as a multiple of the GEMM floor, the time of the matrix products alone that an update of SB3's
-network needs (in float32, measured in the same rounds). Two updates make a pair, since every second one updates the
-actor as well. CPU time with one thread, wall time otherwise. Before that, the memory of the replay buffers.
+that it adds something to (with the interval that holds the true median with 95 %), both as medians of ratios taken
+round by round, so that a busy machine slows both sides of them; and the time as a multiple of the GEMM floor, the time
+of the matrix products alone that an update of SB3's network needs (float32, in the same rounds). Two updates
+make a pair, since every second one updates the actor as well. CPU time with one thread, wall time otherwise. Before
+that, the memory of the replay buffers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import stable_baselines3 as sb3
 import torch as th
 from gymnasium import spaces
+from paired import interval
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.torch_layers import NatureCNN as StockCNN
 
@@ -77,8 +79,8 @@ VARIANTS = {
     "NatureCNN 512, no clipping": Variant(SB3, arguments={"max_grad_norm": None}, policy_kwargs=SAME_SIZE),
     "NatureCNN 512": Variant("NatureCNN 512, no clipping", policy_kwargs=SAME_SIZE),
     "NatureCNN 512, bf16": Variant("NatureCNN 512", arguments={"precision": "bf16"}, policy_kwargs=SAME_SIZE),
-    "CnnPolicy": Variant(SB3),
-    "CnnPolicy, no clipping": Variant("CnnPolicy", arguments={"max_grad_norm": None}),
+    "CnnPolicy, no clipping": Variant(SB3, arguments={"max_grad_norm": None}),
+    "CnnPolicy": Variant("CnnPolicy, no clipping"),
     "CnnPolicy, clipped by value": Variant("CnnPolicy, no clipping", arguments={"max_grad_value": 1.0}),
     "CnnPolicy, bf16": Variant("CnnPolicy", arguments={"precision": "bf16"}),
     "CnnPolicy, encoder of the critic": Variant("CnnPolicy", policy_kwargs={"encoder": "critic"}),
@@ -160,7 +162,8 @@ def measure(models: dict[str, sb3.TD3], batch_size: int, rounds: int, clock: Cal
             line += f"        {np.median(milliseconds / taken['GEMM floor']):.2f}"
             base = VARIANTS[name].base
             if base is not None and base != SB3 and base in taken:
-                line += f"  {100 * (np.median(milliseconds / taken[base]) - 1):+.1f} % over {base}"
+                low, middle, high = (100 * (ratio - 1) for ratio in interval((milliseconds / taken[base]).tolist()))
+                line += f"  {middle:+.1f} % ({low:+.1f} to {high:+.1f}) over {base}"
         print(line)
 
 
