@@ -157,6 +157,12 @@ def test_other_algorithms_have_sections_for_the_same_environments(algo: str) -> 
         check_section(plain_numbers(read_section(str(path), env_id)), ALGOS[algo], env_id, str(path))
 
 
+@pytest.mark.parametrize("algo", ["sac", "tqc", "crossq", "ppo"])
+def test_other_algorithms_are_compared_in_the_same_environment(algo: str) -> None:
+    ours, other = (read_section(str(packaged_config(f"{name}.yml")), "Carla-v0") for name in ("td3", algo))
+    assert other["env_kwargs"] == ours["env_kwargs"]
+
+
 def test_a_preset_trains_by_its_name() -> None:
     run = train(["--env", ENV_ID, "--preset", "lane-keeping", "-n", "30", "--verbose", "0", "--no-video"])
     assert run is not None
