@@ -141,7 +141,8 @@ class BirdView:
         forward, right = dx * math.cos(yaw) + dy * math.sin(yaw), dy * math.cos(yaw) - dx * math.sin(yaw)
         columns = self._width / 2.0 + right * self._scale
         rows = self._height * (1.0 - BIRDVIEW_BEHIND) - forward * self._scale
-        return np.stack([columns, rows], axis=1).round().astype(np.int32)
+        pixels: npt.NDArray[Any] = np.stack([columns, rows], axis=1).round().astype(np.int32)
+        return pixels
 
 
 def _corners(actor: carla.Actor) -> npt.NDArray[np.float64]:

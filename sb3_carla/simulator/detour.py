@@ -26,8 +26,8 @@ _DETAIL: Final = np.dtype(
 )
 _LINK: Final = 12  # bytes of a link; Detour fills them in
 _NODE: Final = np.dtype([("low", "<u2", 3), ("high", "<u2", 3), ("index", "<i4")])
-_SET_MAGIC, _SET_VERSION = int.from_bytes(b"MSET"), 1
-_TILE_MAGIC, _TILE_VERSION = int.from_bytes(b"DNAV"), 7
+_SET_MAGIC, _SET_VERSION = int.from_bytes(b"MSET", "big"), 1
+_TILE_MAGIC, _TILE_VERSION = int.from_bytes(b"DNAV", "big"), 7
 _WALKER: Final = (1.8, 0.3, 0.5)  # height, radius, climb [m]
 _FINEST: Final = 0.05  # of the boxes in the search tree [m]
 _MOST_VERTICES: Final = 0xFFFE

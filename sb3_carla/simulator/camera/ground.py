@@ -237,7 +237,7 @@ def _beside(points: Floats, offset: float) -> Floats:
         return points
     along = np.asarray(np.gradient(points[:, :2], axis=0))
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    moved = points.copy()
+    moved: Floats = points.copy()
     moved[:, :2] += offset * np.stack([-along[:, 1], along[:, 0]], axis=1)
     return moved
 
