@@ -148,7 +148,9 @@ class CarlaClient:
 
     def tick(self) -> int:
         """Advance the world by one tick and return its frame number; RuntimeError when the server does not answer."""
-        return int(self.world.tick(RPC_TIMEOUT))
+        frame = int(self.world.tick(RPC_TIMEOUT))
+        self.traffic.forget_destroyed()
+        return frame
 
     def spawn_ego(self, blueprint_id: str, candidates: list[carla.Transform]) -> carla.Vehicle:
         """Spawn the ego vehicle at the first of the candidate points that is free.

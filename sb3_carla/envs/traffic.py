@@ -81,6 +81,16 @@ class Traffic:
             manager.ignore_lights_percentage(vehicle, scenario.npc_ignore_lights)
             manager.auto_lane_change(vehicle, scenario.npc_lane_changes)
 
+    def forget_destroyed(self) -> None:
+        """Drop cars that are gone; to be called after every tick, as a handle of a destroyed actor raises errors.
+
+        The traffic manager itself destroys a car that has stood for 90 s, at a red light for 180 s (LibCarla 0.9.16,
+        ``ALSM.cpp``).
+        """
+        if self.vehicles:
+            present = self._world.get_snapshot()
+            self.vehicles = [vehicle for vehicle in self.vehicles if present.has_actor(vehicle.id)]
+
     def take(self, vehicle: carla.Vehicle, seed: int, speed_kmh: float, path: list[carla.Location] | None) -> None:
         """Have the traffic manager drive a vehicle that is not one of the NPCs, until :meth:`release`.
 

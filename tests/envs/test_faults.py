@@ -16,6 +16,7 @@ from sb3_carla import TD3, CarlaEnv
 from sb3_carla.buffers import FrameReplayBuffer
 from sb3_carla.envs import ConfigurationError, ServerUnavailableError
 from sb3_carla.envs.client import require_same_version
+from sb3_carla.envs.traffic import NPC_ROLE
 from sb3_carla.simulator import EmbeddedServer
 
 THROTTLE = np.array([0.0, 0.5], np.float32)
@@ -153,6 +154,28 @@ def test_a_server_at_an_address_is_used_and_put_back() -> None:
         env.close()
         assert server.is_alive()
         assert_as_found(server)
+
+
+def test_a_car_that_somebody_destroys_is_missed_by_nobody_and_replaced_at_the_next_reset() -> None:
+    # The traffic manager does so with cars that stand for too long.
+    with EmbeddedServer() as server:
+        env = CarlaEnv(f"127.0.0.1:{server.port}", seed=0, image_size=16, npc_vehicles=3, observation="dict")
+        env.reset()
+        world = carla.Client("127.0.0.1", server.port).get_world()
+
+        def cars() -> list[carla.Actor]:
+            env.step(THROTTLE)
+            deadline = time.monotonic() + 5.0
+            while len(found := list(world.get_actors().filter("vehicle.*"))) < 4 and time.monotonic() < deadline:
+                time.sleep(0.05)  # the snapshot of that step is on its way
+            return found
+
+        next(car for car in cars() if car.attributes["role_name"] == NPC_ROLE).destroy()
+        infos = [env.step(THROTTLE)[4] for _ in range(3)]
+        assert not any("carla" in info for info in infos)
+        env.reset()
+        assert len(cars()) == 4
+        env.close()
 
 
 def test_actors_that_a_killed_run_left_are_removed() -> None:
