@@ -34,6 +34,8 @@ _ROUTE = Scenario(
     "route", route="planned", route_length=300.0, observation="dict", state="traffic", traffic_rules=True,
     max_brake=1.0, max_episode_steps=3000, stuck_seconds=20.0,
 )  # fmt: skip
+# Something on the road that the brakes are for; who waits for it may stand.
+_INCIDENT = dataclasses.replace(_LANE, max_brake=1.0, stuck_seconds=20.0)
 
 
 def _variant(base: Scenario, name: str, **changes: Any) -> Scenario:
@@ -62,9 +64,9 @@ _SCENARIOS: dict[str, Scenario] = {
             npc_vehicles=10,
             max_episode_steps=2000,
         ),
-        _variant(_LANE, "pedestrian_crossing", incident="pedestrians", max_brake=1.0),
-        _variant(_LANE, "overtaking", incident="slow_vehicle", max_brake=1.0, max_episode_steps=2000),
-        _variant(_LANE, "emergency_brake", incident="braking_vehicle", max_brake=1.0),
+        _variant(_INCIDENT, "pedestrian_crossing", incident="pedestrians"),
+        _variant(_INCIDENT, "overtaking", incident="slow_vehicle", max_episode_steps=2000),
+        _variant(_INCIDENT, "emergency_brake", incident="braking_vehicle"),
     )
 }
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(_SCENARIOS)
