@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -73,6 +74,7 @@ def refused(argv: list[str], capfd: pytest.CaptureFixture[str]) -> str:
         (["enjoy", "--model", "missing.zip"], "missing.zip"),
         (["enjoy", "--model", "ppo.zip"], "PPO"),
         (["enjoy", "--model", "broken.yml"], "broken.yml"),
+        (["enjoy", "--pretrained", "lane_folowing"], "lane_following"),
         (["enjoy", "--video", "film.avi"], "film.avi"),
         (["enjoy", "--episodes", "0"], "--episodes"),
         (["report", "no_such_run"], "no_such_run"),
@@ -156,6 +158,22 @@ def test_train_ends_with_model_log_report_and_video_and_enjoy_replays_it(
 
     assert main(["report", str(run)]) == 0
     assert ".md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        # Another gym id than the training's: the camera and the actions come from what lies beside the model.
+        ["enjoy", "--env", "CarlaLaneFollowing-v0", "--no-render", "--episodes", "1", "--pretrained"],
+        ["evaluate", "--episodes", "1"],
+    ],
+)
+def test_the_policy_that_comes_with_the_package_drives(
+    command: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "lane_following", "--env-kwargs", "max_episode_steps:100"]) == 0
+    (metres,) = re.findall(r", (\d+) m\b", capsys.readouterr().out)
+    assert float(metres) > 70, "10 seconds at 30 km/h are 83 m"
 
 
 def test_ctrl_c_ends_a_training_with_its_model_and_without_processes_left(folder: Path) -> None:

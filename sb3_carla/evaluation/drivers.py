@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import obs_as_tensor
 
@@ -31,13 +30,6 @@ from sb3_carla.envs.pursuit import PursuitDriver
 
 BASELINES = ("constant", "random", "autopilot", "pursuit")
 CRUISE_SHARE = 0.96  # of the target speed, at which the pursuit driver cruises: above it earns nothing
-# What a model was trained to see and do; the rest of a run's env_kwargs belongs to its own task.
-INTERFACE = (
-    "fixed_delta_seconds", "action_repeat", "vehicle", "max_steer", "max_brake", "target_speed_kmh", "speed_limiter",
-    "actions", "action_smoothing", "steer_rate", "observation", "state", "camera", "image_size", "image_width",
-    "frame_stack", "camera_x", "camera_z", "camera_pitch_deg", "camera_fov_deg",
-)  # fmt: skip
-
 Heat = npt.NDArray[np.float32]  # (height, width), 0..1
 
 
@@ -129,7 +121,8 @@ class Model(Driver):
     def __init__(self, path: Path, algo: str) -> None:
         from rl_zoo3.utils import ALGOS
 
-        from sb3_carla.zoo.options import check_model_file, register
+        from sb3_carla.zoo.models import beside, check_model_file, interface_of
+        from sb3_carla.zoo.options import register
 
         register()
         if algo not in ALGOS:
@@ -138,8 +131,8 @@ class Model(Driver):
         # Nothing is stored while evaluating; a full buffer would take gigabytes.
         self.model: BaseAlgorithm = ALGOS[algo].load(path, device="cpu", custom_objects={"buffer_size": 1})
         self.name = path.stem
-        self.env_kwargs = _env_kwargs_of_run(path)
-        normalizer = _beside(path, "vecnormalize.pkl")
+        self.env_kwargs = interface_of(path)
+        normalizer = beside(path, "vecnormalize.pkl")
         self._normalizer = None if normalizer is None else pickle.loads(normalizer.read_bytes())
 
     def begin(self, env: CarlaEnv, seed: int) -> None:
@@ -213,9 +206,9 @@ class Model(Driver):
 def make_driver(name: str, algo: str) -> Driver:
     """The driver of that name.
 
-    :param name: one of :data:`BASELINES`, or the path of a model file
+    :param name: one of :data:`BASELINES`, a trained policy that comes with the package, or the path of a model file
     :param algo: rl_zoo3's name of the algorithm that wrote a model file
-    :raises CommandError: when it is neither
+    :raises CommandError: when it is none of these
     """
     if name in ("constant", "autopilot"):
         return Constant(name)
@@ -223,27 +216,13 @@ def make_driver(name: str, algo: str) -> Driver:
         return Random()
     if name == "pursuit":
         return Pursuit()
-    path = Path(name)
+    from sb3_carla.zoo.models import pretrained_model, pretrained_names
+
+    path = pretrained_model(name) if name in pretrained_names() else Path(name)
     if not path.is_file():
-        hint = did_you_mean(name, BASELINES) if path.suffix != ".zip" else "Check the path."
+        hint = did_you_mean(name, [*BASELINES, *pretrained_names()]) if path.suffix != ".zip" else "Check the path."
         raise CommandError(f"There is neither a baseline nor a model file {name!r}. {hint}")
     return Model(path, algo)
-
-
-def _env_kwargs_of_run(path: Path) -> dict[str, Any]:
-    """What a training through rl_zoo3 gave its env of what the model sees and does."""
-    config = _beside(path, "config.yml")
-    if config is None:
-        return {}
-    # rl_zoo3 writes the section as a Python object; the model file beside it is one, too.
-    section = dict(yaml.load(config.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
-    kwargs = dict(section.get("env_kwargs") or {})
-    return {key: value for key, value in kwargs.items() if key in INTERFACE}
-
-
-def _beside(path: Path, name: str) -> Path | None:
-    """A file that rl_zoo3 wrote for the run of a model file: in a folder beside it that is called as the env."""
-    return next(iter(sorted(path.parent.glob(f"*/{name}"))), None)
 
 
 def _same_space(trained: Any, offered: Any) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,6 @@ import sb3_carla  # noqa: F401  registers the gym ids
 from sb3_carla.command_line import CommandError, CommandParser, import_packages
 from sb3_carla.envs.errors import did_you_mean
 from sb3_carla.td3 import TD3
-from sb3_carla.zoo.hyperparameters import accepted_arguments
 from sb3_carla.zoo.search_space import td3_arguments, td3_sampler
 
 DEFAULT_ENV = "Carla-v0"
@@ -118,30 +116,6 @@ def renders_frames(env_id: str) -> bool:
     entry_point = gym.spec(env_id).entry_point
     creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
     return "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", [])
-
-
-def check_model_file(path: Path, algo: str) -> None:
-    """Load a model file once, before anything is started for it.
-
-    :param path: the file
-    :param algo: rl_zoo3's name of the algorithm that is to load it
-    :raises CommandError: when it is missing or belongs to another algorithm
-    """
-    if not path.is_file():
-        raise CommandError(f"There is no model file {path}. Check the path.")
-    algorithm = ALGOS[algo]
-    # Loading makes the replay buffer anew, gigabytes for frames, and this needs none of it.
-    small: dict[str, Any] = {"buffer_size": 1} if "buffer_size" in accepted_arguments(algorithm)[0] else {}
-    try:
-        algorithm.load(path, device="cpu", verbose=0, **small)
-    except Exception as error:  # a foreign file can fail anywhere in the loading of its pickles and weights
-        reason = " ".join(str(error).split()).rstrip(".")
-        if algorithm is TD3 and isinstance(error, ValueError):  # it has checked the file and says what to do
-            raise CommandError(f"{reason}.") from error
-        raise CommandError(
-            f"{path} cannot be loaded as a model of {algorithm.__name__}: {reason}. "
-            "Name the algorithm that wrote it with --algo, or give another file."
-        ) from error
 
 
 def _check_env_id(env_id: str) -> None:

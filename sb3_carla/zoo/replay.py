@@ -16,13 +16,14 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from sb3_carla.command_line import CommandError
 from sb3_carla.video import VideoFile
 from sb3_carla.zoo.hyperparameters import check_env_kwargs
+from sb3_carla.zoo.models import check_model_file, interface_of, pretrained_model, pretrained_names
 from sb3_carla.zoo.options import (
     DEFAULT_ALGO,
     DEFAULT_ENV,
     DEFAULT_FOLDER,
     StoreExpressions,
     argparse_with,
-    check_model_file,
+    drives_carla,
     register,
     replaced,
     server_in_words,
@@ -34,7 +35,7 @@ DEFAULT_EPISODES = 3
 def enjoy(argv: list[str]) -> Path | None:
     """Replay a trained model as ``python -m rl_zoo3.enjoy`` does, with a line for each episode.
 
-    :param argv: rl_zoo3's options, and ``--model``, ``--episodes`` and ``--video``
+    :param argv: rl_zoo3's options, and ``--model``, ``--pretrained``, ``--episodes`` and ``--video``
     :return: the video, if one was asked for
     :raises CommandError, CarlaEnvError, VideoError: in one sentence; nothing is left running
     """
@@ -48,11 +49,14 @@ def enjoy(argv: list[str]) -> Path | None:
     }
     options = argparse.Namespace()
     opened: list[VecEnv] = []
+    interface: dict[str, Any] = {}
     movie: VideoFile | None = None
 
     def check(parsed: argparse.Namespace) -> None:
         nonlocal options, movie
         options = parsed
+        if options.pretrained is not None:
+            options.model = pretrained_model(options.pretrained)
         if options.n_timesteps is None:
             options.n_timesteps = sys.maxsize
             options.episodes = options.episodes or DEFAULT_EPISODES
@@ -72,9 +76,12 @@ def enjoy(argv: list[str]) -> Path | None:
                     "Train one with 'sb3-carla train', or name one with --model or -f."
                 ) from error
         check_model_file(Path(found[1]), algo)
+        interface.update(interface_of(Path(found[1])))
         return found
 
     def create_env(*args: Any, env_kwargs: dict[str, Any], **kwargs: Any) -> VecEnv:
+        if drives_carla(options.env.gym_id):  # another scenario than the training's is seen through the same camera
+            env_kwargs = {**interface, **env_kwargs}
         check_env_kwargs(env_kwargs, options.env.gym_id)
         print(f"The model drives in {server_in_words(options.env.gym_id, env_kwargs)}", flush=True)
         if movie is not None:
@@ -106,8 +113,12 @@ def enjoy(argv: list[str]) -> Path | None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     ours = parser.add_argument_group("sb3_carla")
-    ours.add_argument(
+    which = ours.add_mutually_exclusive_group()
+    which.add_argument(
         "--model", type=Path, metavar="FILE.zip", help="Model file (default: the latest in the log folder)"
+    )
+    which.add_argument(
+        "--pretrained", metavar="NAME", help=f"A policy that comes with sb3_carla: {', '.join(pretrained_names())}"
     )
     ours.add_argument("--episodes", type=_positive, metavar="N", help="Episodes to replay (default: 3, or -n steps)")
     ours.add_argument("--video", type=Path, metavar="FILE.mp4", help="Write a video instead of showing a window")

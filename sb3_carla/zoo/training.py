@@ -20,13 +20,13 @@ from sb3_carla.zoo.hyperparameters import (
     section_names,
 )
 from sb3_carla.zoo.manager import RunManager, TrainedRun
+from sb3_carla.zoo.models import check_model_file
 from sb3_carla.zoo.options import (
     DEFAULT_ALGO,
     DEFAULT_ENV,
     DEFAULT_FOLDER,
     StoreExpressions,
     argparse_with,
-    check_model_file,
     drives_carla,
     register,
     replaced,

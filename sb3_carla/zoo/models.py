@@ -1,0 +1,84 @@
+"""Model files: can one be used, what was it trained to see and do; and the policies that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rl_zoo3.utils import ALGOS
+
+from sb3_carla.command_line import CommandError
+from sb3_carla.envs.errors import did_you_mean
+from sb3_carla.td3 import TD3
+from sb3_carla.zoo.hyperparameters import accepted_arguments
+
+# What a model was trained to see and do; the rest of a run's env_kwargs belongs to its own task.
+INTERFACE = (
+    "fixed_delta_seconds", "action_repeat", "vehicle", "max_steer", "max_brake", "target_speed_kmh", "speed_limiter",
+    "actions", "action_smoothing", "steer_rate", "observation", "state", "camera", "image_size", "image_width",
+    "frame_stack", "camera_x", "camera_z", "camera_pitch_deg", "camera_fov_deg",
+)  # fmt: skip
+PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"  # a folder per policy, laid out as rl_zoo3's runs
+
+
+def pretrained_names() -> list[str]:
+    """The names of the trained policies that come with the package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/*.zip"))
+
+
+def pretrained_model(name: str) -> Path:
+    """The model file of a trained policy that comes with the package.
+
+    :param name: one of :func:`pretrained_names`
+    :raises CommandError: when there is none of that name
+    """
+    names = pretrained_names()
+    if name not in names:
+        raise CommandError(f"There is no trained policy {name!r}. {did_you_mean(name, names)}")
+    return PRETRAINED / name / f"{name}.zip"
+
+
+def check_model_file(path: Path, algo: str) -> None:
+    """Load a model file once, before anything is started for it.
+
+    :param path: the file
+    :param algo: rl_zoo3's name of the algorithm that is to load it
+    :raises CommandError: when it is missing or belongs to another algorithm
+    """
+    if not path.is_file():
+        raise CommandError(f"There is no model file {path}. Check the path.")
+    algorithm = ALGOS[algo]
+    # Loading makes the replay buffer anew, gigabytes for frames, and this needs none of it.
+    small: dict[str, Any] = {"buffer_size": 1} if "buffer_size" in accepted_arguments(algorithm)[0] else {}
+    try:
+        algorithm.load(path, device="cpu", verbose=0, **small)
+    except Exception as error:  # a foreign file can fail anywhere in the loading of its pickles and weights
+        reason = " ".join(str(error).split()).rstrip(".")
+        if algorithm is TD3 and isinstance(error, ValueError):  # it has checked the file and says what to do
+            raise CommandError(f"{reason}.") from error
+        raise CommandError(
+            f"{path} cannot be loaded as a model of {algorithm.__name__}: {reason}. "
+            "Name the algorithm that wrote it with --algo, or give another file."
+        ) from error
+
+
+def interface_of(model: Path) -> dict[str, Any]:
+    """What the training of a model through rl_zoo3 gave its env of what the model sees and does.
+
+    :param model: the model file
+    :return: arguments of CarlaEnv; empty when the file does not lie beside what rl_zoo3 wrote about its run
+    """
+    kwargs: dict[str, Any] = {}
+    for name in ("config.yml", "args.yml"):  # the YAML section, and what the command line made of it
+        path = beside(model, name)
+        if path is not None:
+            # rl_zoo3 writes both as Python objects; the model file beside them is one, too.
+            written = dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
+            kwargs.update(written.get("env_kwargs") or {})
+    return {key: value for key, value in kwargs.items() if key in INTERFACE}
+
+
+def beside(model: Path, name: str) -> Path | None:
+    """A file that rl_zoo3 wrote for the run of a model file: in a folder beside it that is called as the env."""
+    return next(iter(sorted(model.parent.glob(f"*/{name}"))), None)
