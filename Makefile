@@ -21,7 +21,7 @@ train: $(INSTALLED)  ## Train TD3 on the embedded simulator; leaves a model, log
 	$(BIN)/sb3-carla train --env Carla-v0 --progress
 
 test: $(INSTALLED)  ## Pass the tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 lint: $(INSTALLED)  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
