@@ -328,11 +328,24 @@ def _median(rows: Iterable[dict[str, str]], name: str) -> str:
 
 
 def _growth(rows: list[dict[str, str]]) -> str:
+    return f"t^{_median(rows, 'exponent')} ({_laws(rows)})" if _laws(rows) else "-"
+
+
+def _laws(rows: Iterable[dict[str, str]]) -> str:
     laws = [row["law"] for row in rows if row["law"]]
-    if not laws:
-        return "-"
-    votes = ", ".join(f"{laws.count(law)} {law}" for law in dict.fromkeys(laws))
-    return f"t^{_median(rows, 'exponent')} ({votes})"
+    return ", ".join(f"{laws.count(law)} {law}" for law in sorted(set(laws), key=laws.count, reverse=True))
+
+
+def totals(rows: Sequence[dict[str, str]]) -> str:
+    """One sentence over all cells.
+
+    :param rows: of the results file
+    """
+    parts = []
+    for kind in ("leaky", "healthy"):
+        runs = [row for row in rows if row["cell"].startswith(f"{kind}: ")]
+        parts.append(f"{sum(row['exploded'] == 'True' for row in runs)} of {len(runs)} {kind} runs exploded")
+    return f"Together: {', '.join(parts)}; growth: {_laws(rows) or 'of none long enough to tell'}."
 
 
 def norm_sums(rows: Sequence[dict[str, str]]) -> str:
@@ -423,7 +436,7 @@ def main() -> None:
     if not rows:
         parser.error(f"{path} holds no run of {options.task}; leave --show out to train")
     print(table(rows))
-    print(f"\n{norm_sums(rows)}\n")
+    print(f"\n{totals(rows)}\n\n{norm_sums(rows)}\n")
     print(f"{len(rows)} runs took {sum(float(row['seconds']) for row in rows) / 60:.1f} minutes of one core each.")
     draw(rows, path.with_suffix(".png"), options.task)
     print(f"Picture: {path.with_suffix('.png')}; this call took {time.perf_counter() - start:.0f} s.", file=sys.stderr)

@@ -17,8 +17,8 @@ import yaml
 from sb3_carla import TD3
 from sb3_carla.zoo.models import PRETRAINED, interface_of
 
-# of the training, of no use to who drives on
-EPISODES = ["tensorboard_log", "ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs"]
+# Left out, as they say where the training stood and not how the policy drives.
+STATE_OF_TRAINING = ["tensorboard_log", "ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs"]
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         part.optimizer.state.clear()
     folder = PRETRAINED / options.name
     (folder / options.env).mkdir(parents=True, exist_ok=True)
-    model.save(folder / f"{options.name}.zip", exclude=EPISODES)
+    model.save(folder / f"{options.name}.zip", exclude=STATE_OF_TRAINING)
     config = {"env_kwargs": interface_of(options.model)}
     (folder / options.env / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     print(f"{folder / options.name}.zip, {(folder / f'{options.name}.zip').stat().st_size / 1e6:.1f} MB")

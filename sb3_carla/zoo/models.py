@@ -69,7 +69,7 @@ def interface_of(model: Path) -> dict[str, Any]:
     :param model: the model file
     :return: arguments of CarlaEnv; empty when the file does not lie beside what rl_zoo3 wrote about its run
     """
-    config = beside(model, "config.yml")
+    config = file_of_run(model, "config.yml")
     if config is None:
         return {}
     # rl_zoo3 writes the section as a Python object; the model file beside it is one, too.
@@ -78,6 +78,6 @@ def interface_of(model: Path) -> dict[str, Any]:
     return {key: value for key, value in kwargs.items() if key in INTERFACE}
 
 
-def beside(model: Path, name: str) -> Path | None:
+def file_of_run(model: Path, name: str) -> Path | None:
     """A file that rl_zoo3 wrote for the run of a model file: in a folder beside it that is called as the env."""
     return next(iter(sorted(model.parent.glob(f"*/{name}"))), None)

@@ -65,6 +65,7 @@ def enjoy(argv: list[str]) -> Path | None:
             options.no_render = True  # no window
 
     def model_path(exp_id: int, folder: str, algo: str, env_name: Any, *args: Any) -> tuple[str, str, str]:
+        nonlocal interface
         if options.model is not None:
             found = ("", str(options.model), str(options.model.parent))
         else:
@@ -76,7 +77,7 @@ def enjoy(argv: list[str]) -> Path | None:
                     "Train one with 'sb3-carla train', or name one with --model or -f."
                 ) from error
         check_model_file(Path(found[1]), algo)
-        interface.update(interface_of(Path(found[1])))
+        interface = interface_of(Path(found[1]))
         return found
 
     def create_env(*args: Any, env_kwargs: dict[str, Any], **kwargs: Any) -> VecEnv:

@@ -44,6 +44,16 @@ def test_walkers_cross_before_the_car() -> None:
     assert info["metrics"]["infractions"] == {}
 
 
+@pytest.mark.parametrize("scenario", ["pedestrian_crossing", "overtaking", "emergency_brake"])
+def test_who_waits_for_some_seconds_is_not_stuck(scenario: str) -> None:
+    env = CarlaEnv(scenario=scenario, image_size=16)
+    env.reset(seed=0)
+    for _ in range(100):  # 5 seconds
+        _, _, terminated, _, info = env.step(np.array([0.0, -1.0], np.float32))
+        assert not terminated, info["termination"]
+    env.close()
+
+
 def test_running_a_red_light_is_an_infraction_and_waiting_is_none() -> None:
     found = []
     for seed in range(6):
