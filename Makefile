@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := sb3_carla callbacks tests examples benchmarks docs
+# Training and tests start many processes; where this is set, each of them compiles our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help train test lint type format docs bench sbom clean
 

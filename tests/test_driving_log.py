@@ -12,9 +12,10 @@ from sb3_carla.driving_log import DrivingLog
 
 
 @pytest.mark.parametrize("algorithm", [PPO, SAC, DQN])
-def test_sb3s_algorithms_train_on_the_env_and_log_its_metrics(algorithm: type, tmp_path: Path) -> None:
+def test_sb3s_algorithms_train_on_the_env_and_log_its_metrics(algorithm: type, address: str, tmp_path: Path) -> None:
     actions = "discrete" if algorithm is DQN else "continuous"
-    env = CarlaEnv(actions=actions, image_size=36, frame_stack=2, max_episode_steps=12, action_repeat=2, seed=0)
+    small = {"image_size": 36, "frame_stack": 2, "max_episode_steps": 12, "action_repeat": 2}
+    env = CarlaEnv(address, actions=actions, seed=0, **small)
     options = {"n_steps": 32, "n_epochs": 1} if algorithm is PPO else {"buffer_size": 200, "learning_starts": 16}
     model = algorithm("CnnPolicy", env, batch_size=16, seed=0, **options)
     model.set_logger(configure(str(tmp_path), ["csv"]))

@@ -57,9 +57,12 @@ def trajectory(seed: int, steps: int, **options: Any) -> list[Any]:
 @pytest.mark.filterwarnings("ignore:.*not in the normal range")
 @pytest.mark.filterwarnings("ignore:.*Infinity")
 @pytest.mark.parametrize("env_id", ["Carla-v0", *(gym_id(name) for name in SCENARIOS)])
-def test_the_env_checkers_pass(env_id: str) -> None:
-    few = {"npc_vehicles": 2} if gym.spec(env_id).kwargs.get("scenario") in WITH_TRAFFIC else {}
-    env = gym.make(env_id, image_size=36, **few)
+def test_the_env_checkers_pass(env_id: str, address: str) -> None:
+    scenario = gym.spec(env_id).kwargs.get("scenario", "lane_following")
+    options = {"npc_vehicles": 2} if scenario in WITH_TRAFFIC else {}
+    if SCENARIOS[scenario].town is None:
+        options["server"] = address
+    env = gym.make(env_id, image_size=36, **options)
     gymnasium_check_env(env.unwrapped, skip_render_check=True)
     sb3_check_env(env.unwrapped)
     env.close()
@@ -85,8 +88,8 @@ def test_an_observation_is_not_changed_by_later_steps(env: CarlaEnv) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_the_dict_observation_holds_image_and_state() -> None:
-    env = CarlaEnv(observation="dict", seed=0)
+def test_the_dict_observation_holds_image_and_state(address: str) -> None:
+    env = CarlaEnv(address, observation="dict", seed=0)
     observation, _ = env.reset()
     assert env.observation_space.contains(observation)
     x, y = observation["state"][4:6]
@@ -117,16 +120,16 @@ def test_a_client_in_the_same_process_gives_the_same_trajectory() -> None:
     assert run.stdout == other.stdout
 
 
-def test_a_seed_begins_a_sequence_of_episodes_that_can_be_begun_again() -> None:
-    env = CarlaEnv(seed=0, image_size=16)
+def test_a_seed_begins_a_sequence_of_episodes_that_can_be_begun_again(address: str) -> None:
+    env = CarlaEnv(address, seed=0, image_size=16)
     starts = [[env.reset(seed=seed)[1]["pose"] for seed in (0, None, None)] for _ in range(2)]
     env.close()
     assert starts[0] == starts[1]
     assert len(set(starts[0])) > 1
 
 
-def test_another_seed_gives_another_trajectory() -> None:
-    assert trajectory(seed=3, steps=5) != trajectory(seed=4, steps=5)
+def test_another_seed_gives_another_trajectory(address: str) -> None:
+    assert trajectory(3, 5, server=address) != trajectory(4, 5, server=address)
 
 
 def test_standing_still_ends_as_stuck_and_costs(env: CarlaEnv) -> None:
@@ -145,8 +148,8 @@ def test_full_throttle_leaves_the_lane_or_hits_something(env: CarlaEnv) -> None:
 
 
 @pytest.mark.parametrize("preset", REWARD_PRESETS)
-def test_better_driving_earns_more_under_every_preset(preset: str) -> None:
-    env = CarlaEnv(observation="dict", max_episode_steps=300, image_size=16, reward=preset)
+def test_better_driving_earns_more_under_every_preset(preset: str, address: str) -> None:
+    env = CarlaEnv(address, observation="dict", max_episode_steps=300, image_size=16, reward=preset)
     rng = np.random.default_rng(0)
     policies: dict[str, Policy] = {
         "stand": lambda _: STAND,
@@ -163,18 +166,18 @@ def test_better_driving_earns_more_under_every_preset(preset: str) -> None:
         assert returns["pursuit"] > 0.5 * 300 * env.scenario.reward_range[1]
 
 
-def test_the_time_limit_truncates_and_does_not_terminate() -> None:
-    env = CarlaEnv(max_episode_steps=7, seed=0)
+def test_the_time_limit_truncates_and_does_not_terminate(address: str) -> None:
+    env = CarlaEnv(address, max_episode_steps=7, seed=0)
     _, length, info, truncated = episode(env, lambda _: FULL_THROTTLE)
     assert (length, truncated) == (7, True)
     assert "termination" not in info
     env.close()
 
 
-def test_action_repeat_drives_several_ticks_per_step() -> None:
+def test_action_repeat_drives_several_ticks_per_step(address: str) -> None:
     distances = []
     for repeat in (1, 4):
-        env = CarlaEnv(action_repeat=repeat, seed=0)
+        env = CarlaEnv(address, action_repeat=repeat, seed=0)
         env.reset()
         for _ in range(12 // repeat):
             *_, info = env.step(FULL_THROTTLE)
@@ -210,8 +213,8 @@ def test_an_action_that_is_not_finite_is_refused(env: CarlaEnv) -> None:
         env.step(np.array([np.nan, 0.0], np.float32))
 
 
-def test_rgb_array_shows_the_car_from_behind() -> None:
-    env = CarlaEnv(render_mode="rgb_array", seed=0)
+def test_rgb_array_shows_the_car_from_behind(address: str) -> None:
+    env = CarlaEnv(address, render_mode="rgb_array", seed=0)
     env.reset()
     first = env.render()
     for _ in range(20):
@@ -231,19 +234,18 @@ def test_a_human_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyP
         CarlaEnv(render_mode="human")
 
 
-def test_the_npcs_of_a_scenario_drive() -> None:
-    with EmbeddedServer() as server:
-        env = CarlaEnv(f"{server.host}:{server.port}", "light_traffic", npc_vehicles=8, stuck_seconds=60.0, seed=0)
-        env.reset()
-        client = carla.Client(server.host, server.port)  # another client, which only looks
-        client.set_timeout(10.0)
-        world = client.get_world()
+def test_the_npcs_of_a_scenario_drive(server: EmbeddedServer) -> None:
+    env = CarlaEnv(f"{server.host}:{server.port}", "light_traffic", npc_vehicles=8, stuck_seconds=60.0, seed=0)
+    env.reset()
+    client = carla.Client(server.host, server.port)  # another client, which only looks
+    client.set_timeout(10.0)
+    world = client.get_world()
+    env.step(STAND)
+    npcs = [one for one in world.get_actors().filter("vehicle.*") if "npc" in one.attributes["role_name"]]
+    before = [one.get_location() for one in npcs]
+    for _ in range(100):
         env.step(STAND)
-        npcs = [one for one in world.get_actors().filter("vehicle.*") if "npc" in one.attributes["role_name"]]
-        before = [one.get_location() for one in npcs]
-        for _ in range(100):
-            env.step(STAND)
-        driven = [one.get_location().distance(start) for one, start in zip(npcs, before, strict=True)]
-        env.close()
+    driven = [one.get_location().distance(start) for one, start in zip(npcs, before, strict=True)]
+    env.close()
     assert len(driven) == 8
     assert np.median(driven) > 5.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,21 @@ import pytest
 from sb3_carla import CarlaEnv
 from sb3_carla.envs import ConfigurationError
 from sb3_carla.envs.pursuit import PursuitDriver
+from sb3_carla.simulator import EmbeddedServer
 
 
-def drive(scenario: str, *, careful: bool, seed: int = 0, **options: Any) -> tuple[list[np.ndarray], dict[str, Any]]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    """One for this file, whose scenarios choose the town."""
+    with EmbeddedServer() as server:
+        yield server
+
+
+def drive(
+    address: str, scenario: str, *, careful: bool, seed: int = 0, **options: Any
+) -> tuple[list[np.ndarray], dict[str, Any]]:
     """The states of an episode and its last info."""
-    env = CarlaEnv(scenario=scenario, observation="dict", state="traffic", image_size=16, **options)
+    env = CarlaEnv(address, scenario, observation="dict", state="traffic", image_size=16, **options)
     task = env.scenario
     driver = PursuitDriver(0.96 * task.target_speed, max_steer=task.max_steer, max_brake=task.max_brake)
     observation, _ = env.reset(seed=seed)
@@ -29,24 +40,24 @@ def drive(scenario: str, *, careful: bool, seed: int = 0, **options: Any) -> tup
 
 
 @pytest.mark.parametrize("scenario", ["overtaking", "emergency_brake"])
-def test_who_looks_ahead_drives_through_and_who_does_not_collides(scenario: str) -> None:
-    _, info = drive(scenario, careful=True, max_episode_steps=500)
+def test_who_looks_ahead_drives_through_and_who_does_not_collides(scenario: str, address: str) -> None:
+    _, info = drive(address, scenario, careful=True, max_episode_steps=500)
     assert info["metrics"]["infractions"] == {}
-    states, info = drive(scenario, careful=False, max_episode_steps=1000)
+    states, info = drive(address, scenario, careful=False, max_episode_steps=1000)
     assert info["termination"] == "collision"
     assert info["metrics"]["infractions"] == {"collision_vehicle": 1}
     assert states[0][12] < 30.0, "the car ahead is seen from the beginning"
 
 
-def test_walkers_cross_before_the_car() -> None:
-    states, info = drive("pedestrian_crossing", careful=True, max_episode_steps=500)
+def test_walkers_cross_before_the_car(address: str) -> None:
+    states, info = drive(address, "pedestrian_crossing", careful=True, max_episode_steps=500)
     assert min(state[12] for state in states) < 20.0
     assert info["metrics"]["infractions"] == {}
 
 
 @pytest.mark.parametrize("scenario", ["pedestrian_crossing", "overtaking", "emergency_brake"])
-def test_who_waits_for_some_seconds_is_not_stuck(scenario: str) -> None:
-    env = CarlaEnv(scenario=scenario, image_size=16)
+def test_who_waits_for_some_seconds_is_not_stuck(scenario: str, address: str) -> None:
+    env = CarlaEnv(address, scenario, image_size=16)
     env.reset(seed=0)
     for _ in range(100):  # 5 seconds
         _, _, terminated, _, info = env.step(np.array([0.0, -1.0], np.float32))
@@ -54,20 +65,20 @@ def test_who_waits_for_some_seconds_is_not_stuck(scenario: str) -> None:
     env.close()
 
 
-def test_running_a_red_light_is_an_infraction_and_waiting_is_none() -> None:
+def test_running_a_red_light_is_an_infraction_and_waiting_is_none(address: str) -> None:
     found = []
     for seed in range(6):
-        _, info = drive("route", careful=False, seed=seed, route_length=150.0)
+        _, info = drive(address, "route", careful=False, seed=seed, route_length=150.0)
         found.append(info["metrics"]["infractions"].get("red_light", 0))
         if found[-1]:
             assert info["metrics"]["infraction_penalty"] == pytest.approx(0.7 ** found[-1])
             break
     assert found[-1] >= 1
-    _, info = drive("route", careful=True, seed=len(found) - 1, route_length=150.0)
+    _, info = drive(address, "route", careful=True, seed=len(found) - 1, route_length=150.0)
     assert info["metrics"]["infractions"] == {}
     assert info["termination"] == "goal"
 
 
-def test_a_scenario_whose_place_the_map_has_not_is_refused() -> None:
+def test_a_scenario_whose_place_the_map_has_not_is_refused(address: str) -> None:
     with pytest.raises(ConfigurationError, match="has no roundabout"):
-        CarlaEnv(scenario="roundabout", town="Town_Blocks", image_size=16)
+        CarlaEnv(address, "roundabout", town="Town_Blocks", image_size=16)

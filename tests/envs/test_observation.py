@@ -13,9 +13,9 @@ from sb3_carla.envs.scenario import Scenario
 THROTTLE = np.array([0.0, 0.6], np.float32)
 
 
-def seen(steps: int = 3, **options: Any) -> list[Any]:
+def seen(address: str, steps: int = 3, **options: Any) -> list[Any]:
     """The observations of the first steps."""
-    env = CarlaEnv(seed=0, **options)
+    env = CarlaEnv(address, seed=0, **options)
     observations = [env.reset()[0]]
     for _ in range(steps):
         observations.append(env.step(THROTTLE)[0])
@@ -25,14 +25,14 @@ def seen(steps: int = 3, **options: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("camera", "channels"), [("rgb", 3), ("semantic", 1), ("depth", 1), ("birdview", 3)])
-def test_every_camera_gives_a_picture_of_its_channels_and_any_size(camera: str, channels: int) -> None:
-    observation = seen(camera=camera, image_size=40, image_width=64, frame_stack=2)[-1]
+def test_every_camera_gives_a_picture_of_its_channels_and_any_size(camera: str, channels: int, address: str) -> None:
+    observation = seen(address, camera=camera, image_size=40, image_width=64, frame_stack=2)[-1]
     assert observation.shape == (2 * channels, 40, 64)
     assert observation.std() > 1.0
 
 
-def test_the_birds_eye_view_shows_the_lane_the_way_and_the_car_driving_up() -> None:
-    lanes, way, road_users = seen(camera="birdview", image_size=80, frame_stack=1)[-1]
+def test_the_birds_eye_view_shows_the_lane_the_way_and_the_car_driving_up(address: str) -> None:
+    lanes, way, road_users = seen(address, camera="birdview", image_size=80, frame_stack=1)[-1]
     assert lanes[64, 40] == 255, "the car is on a lane"
     assert way[44, 38:43].any(), "the way leads up from it"
     rows, columns = np.nonzero(road_users)
@@ -40,27 +40,30 @@ def test_the_birds_eye_view_shows_the_lane_the_way_and_the_car_driving_up() -> N
     assert np.ptp(rows) > 1.5 * np.ptp(columns), "it points up"
 
 
-def test_semantic_pixels_are_tags_times_eight() -> None:
-    tags = np.unique(seen(camera="semantic", image_size=84, frame_stack=1)[-1] // 8)
+def test_semantic_pixels_are_tags_times_eight(address: str) -> None:
+    tags = np.unique(seen(address, camera="semantic", image_size=84, frame_stack=1)[-1] // 8)
     assert 1 in tags, "road"
     assert 11 in tags, "sky"
 
 
-def test_the_traffic_state_says_that_nothing_is_ahead_on_an_empty_road() -> None:
-    state = seen(observation="dict", state="traffic", image_size=16)[-1]["state"]
+def test_the_traffic_state_says_that_nothing_is_ahead_on_an_empty_road(address: str) -> None:
+    state = seen(address, observation="dict", state="traffic", image_size=16)[-1]["state"]
     assert state.shape == (15,)
     assert state[12:].tolist() == [50.0, 50.0, 50.0]
 
 
-def test_a_delayed_observation_is_the_one_of_two_steps_before() -> None:
-    prompt, late = seen(6, image_size=36, frame_stack=1), seen(6, image_size=36, frame_stack=1, observation_delay=2)
+def test_a_delayed_observation_is_the_one_of_two_steps_before(address: str) -> None:
+    prompt, late = (
+        seen(address, 6, image_size=36, frame_stack=1),
+        seen(address, 6, image_size=36, frame_stack=1, observation_delay=2),
+    )
     for now, then in zip(prompt[:-2], late[2:], strict=True):
         np.testing.assert_array_equal(now, then)
 
 
-def test_noise_is_added_and_reproducible() -> None:
-    clean = seen(image_size=36, frame_stack=1)
-    noisy, again = (seen(image_size=36, frame_stack=1, image_noise=8.0) for _ in range(2))
+def test_noise_is_added_and_reproducible(address: str) -> None:
+    clean = seen(address, image_size=36, frame_stack=1)
+    noisy, again = (seen(address, image_size=36, frame_stack=1, image_noise=8.0) for _ in range(2))
     for quiet, loud, same in zip(clean, noisy, again, strict=True):
         np.testing.assert_array_equal(loud, same)
         assert 5.0 < np.abs(loud.astype(float) - quiet).mean() < 8.0
@@ -75,11 +78,11 @@ def test_noise_of_the_state_is_a_share_of_each_value() -> None:
     assert (noisy / state).std() == pytest.approx(0.1, rel=0.1)
 
 
-def test_a_discrete_action_drives_as_the_pair_that_it_stands_for() -> None:
+def test_a_discrete_action_drives_as_the_pair_that_it_stands_for(address: str) -> None:
     pair = (0.4, 1.0)
     speeds = []
     for kind, action in (("discrete", DISCRETE_ACTIONS.index(pair)), ("continuous", np.array(pair, np.float32))):
-        env = CarlaEnv(seed=0, actions=kind, image_size=16)
+        env = CarlaEnv(address, seed=0, actions=kind, image_size=16)
         env.reset()
         for _ in range(15):
             *_, info = env.step(action)
@@ -88,8 +91,8 @@ def test_a_discrete_action_drives_as_the_pair_that_it_stands_for() -> None:
     assert speeds[0] == pytest.approx(speeds[1], abs=1e-4)
 
 
-def test_a_speed_action_is_held_and_its_least_stops_the_car() -> None:
-    env = CarlaEnv(seed=0, actions="speed", image_size=16, target_speed_kmh=20.0, stuck_seconds=60.0)
+def test_a_speed_action_is_held_and_its_least_stops_the_car(address: str) -> None:
+    env = CarlaEnv(address, seed=0, actions="speed", image_size=16, target_speed_kmh=20.0, stuck_seconds=60.0)
     env.reset()
     reached = []
     for action in (0.0, 1.0, -1.0):

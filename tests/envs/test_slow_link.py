@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,6 @@ from fault_proxy import Link
 THROTTLE = np.array([0.0, 0.5], np.float32)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the link needs a second loopback address")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as server:
-        yield server
 
 
 def linked(server: EmbeddedServer, round_trip: float) -> Link:

@@ -19,19 +19,19 @@ from sb3_carla.evaluation import Driver, drive_episodes, make_driver, summary
     ("baseline", "scenario"),
     [("pursuit", "lane_following"), ("autopilot", "lane_following"), ("pursuit", "route"), ("autopilot", "route")],
 )
-def test_a_driver_who_knows_the_way_scores_near_100(baseline: str, scenario: str) -> None:
+def test_a_driver_who_knows_the_way_scores_near_100(baseline: str, scenario: str, address: str) -> None:
     driver = make_driver(baseline, "td3")
     options = {"observation": "dict", "state": "traffic", "route_length": 100.0, "image_size": 16}
     if scenario == "lane_following":
         options["max_episode_steps"] = 400
-    env = CarlaEnv(scenario=scenario, **options)
+    env = CarlaEnv(address, scenario, **options)
     episodes = list(drive_episodes(env, driver, 2, seed=0, film=None))
     env.close()
     assert summary(episodes)["driving_score"] > 95.0, [episode.metrics for episode in episodes]
 
 
-def test_random_actions_score_little() -> None:
-    env = CarlaEnv(image_size=16)
+def test_random_actions_score_little(address: str) -> None:
+    env = CarlaEnv(address, image_size=16)
     scores = summary(list(drive_episodes(env, make_driver("random", "td3"), 3, seed=0, film=None)))
     env.close()
     assert scores["driving_score"] < 50.0

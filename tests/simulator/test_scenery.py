@@ -46,6 +46,15 @@ def footprint(body: Any, origin: Any, shrink: float = 0.0) -> Any:
     return np.rint((corners - origin) / RESOLUTION).astype(np.int32)
 
 
+def part_of(plan: Any, outline: Any) -> Any:
+    """The part of the plan that an outline lies in, and the outline filled with ones in an equal part."""
+    corner, end = np.maximum(outline.min(axis=0), 0), outline.max(axis=0) + 1
+    part = plan[corner[1] : end[1], corner[0] : end[0]]
+    patch = np.zeros(part.shape, np.uint8)
+    cv2.fillConvexPoly(patch, outline - corner.astype(np.int32), 1)
+    return part, patch
+
+
 def test_nothing_stands_near_a_road_surface(roads: RoadMap, scenery: Any) -> None:
     surface, origin = plan_of(roads)
     for lane in roads.lanes:
@@ -53,9 +62,8 @@ def test_nothing_stands_near_a_road_surface(roads: RoadMap, scenery: Any) -> Non
         cv2.fillPoly(surface, [np.rint((outline - origin) / RESOLUTION).astype(np.int32)], 1)
     distance = cv2.distanceTransform(1 - surface, cv2.DIST_L2, 5) * RESOLUTION
     for body in scenery:
-        patch = np.zeros_like(surface)
-        cv2.fillConvexPoly(patch, footprint(body, origin), 1)
-        assert distance[patch > 0].min() > CLEARANCE - 1.5 * RESOLUTION
+        near, patch = part_of(distance, footprint(body, origin))
+        assert near[patch > 0].min() > CLEARANCE - 1.5 * RESOLUTION
 
 
 def test_nothing_stands_in_anything_else(roads: RoadMap, scenery: Any) -> None:
@@ -63,10 +71,9 @@ def test_nothing_stands_in_anything_else(roads: RoadMap, scenery: Any) -> None:
     for body in scenery:
         trunk = body["tag"] == VEGETATION and body["extent"][0] < 0.5  # stands in its own crown's shade
         if not trunk:
-            patch = np.zeros_like(taken)
-            cv2.fillConvexPoly(patch, footprint(body, origin, shrink=0.5), 1)
-            assert not (taken & patch).any()
-            taken |= patch
+            place, patch = part_of(taken, footprint(body, origin, shrink=0.5))
+            assert not (place & patch).any()
+            place |= patch
 
 
 def test_everything_stands_upright_on_the_ground(roads: RoadMap, scenery: Any) -> None:
