@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +107,38 @@ def test_the_same_seed_gives_the_same_trajectory_bit_for_bit() -> None:
 
 def test_the_same_seed_gives_the_same_trajectory_among_20_npcs() -> None:
     assert trajectory(3, 500, scenario="light_traffic") == trajectory(3, 500, scenario="light_traffic")
+
+
+def test_traffic_drives_the_same_on_a_machine_that_halts_now_and_then(address: str) -> None:
+    def states(halts: bool) -> list[Any]:
+        env = CarlaEnv(address, "light_traffic", observation="dict", state="traffic", image_size=16)
+        rng = np.random.default_rng(3)
+        result = [env.reset(seed=3)[0]["state"].tolist()]
+        done = threading.Event()
+
+        def halt() -> None:
+            assert env.client_pid is not None
+            while not done.wait(0.05):
+                os.kill(env.client_pid, signal.SIGSTOP)
+                time.sleep(0.4)
+                os.kill(env.client_pid, signal.SIGCONT)
+
+        thread = threading.Thread(target=halt)
+        if halts:
+            thread.start()
+        for _ in range(230):  # several episodes: where one begins depends on where all the cars are
+            action = np.array([0.5 * rng.normal(), rng.uniform(0.0, 1.0)], np.float32)
+            observation, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                observation, _ = env.reset()
+            result.append(observation["state"].tolist())
+        done.set()
+        if halts:
+            thread.join()
+        env.close()
+        return result
+
+    assert states(halts=True) == states(halts=False)
 
 
 def test_a_client_in_the_same_process_gives_the_same_trajectory() -> None:

@@ -73,7 +73,7 @@ def test_a_thread_that_does_not_begin_its_step_is_woken_a_few_times():
         wakings.append(pacing.lost_at)
         pacing.woken()
     assert wakings == sorted(wakings)
-    assert 11.1 < wakings[0] < 12.0
+    assert 12.0 < wakings[0] < 16.0, "later than a busy machine keeps a thread waiting, sooner than clients give up"
     assert 1 < len(wakings) < 10
 
 
