@@ -1,7 +1,7 @@
 """Does it learn to drive? Recipes x seeds, checkpoints scored on fixed starts in known and unknown towns.
 
     python benchmarks/learn.py [--recipes ours sb3 ...] [--seeds 0 1 2 3 4] [--steps 20000] [--folder learn]
-    python benchmarks/learn.py --show [--folder learn]
+    python benchmarks/learn.py --show [--folder learn] [--at 20000]
 
 Every run is ``sb3-carla train`` with a checkpoint each ``--every`` steps; every checkpoint is then driven without
 exploration by ``sb3_carla.evaluation`` on the same seeds (start, weather) in every town. ``results.csv`` has one row
@@ -32,6 +32,7 @@ import yaml
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "zoo_configs/td3.yml").read_text(encoding="utf-8"))
 OUR_ENV = ["--env-kwargs", *(f"{name}:{value!r}" for name, value in CONFIG["default"]["env_kwargs"].items())]
+TRAIN_FREQ = CONFIG["default"]["train_freq"]
 STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
 # What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
@@ -61,7 +62,7 @@ RECIPES: dict[str, list[str]] = {
     ],
     "sb3": ["--preset", "sb3"],
     "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],
-    "sb3, our env and schedule": ["--preset", "sb3", "-params", "batch_size:32", f"train_freq:{CONFIG['default']['train_freq']}", *OUR_ENV],
+    "sb3, our env and schedule": ["--preset", "sb3", "-params", "batch_size:32", f"train_freq:{TRAIN_FREQ}", *OUR_ENV],
     "founding": ["--preset", "founding", "--known-bad"],
     "drq-v2": ["--preset", "drq-v2"],
     "sac": ["--algo", "sac"],
@@ -170,7 +171,8 @@ def completions(rows: list[dict[str, str]]) -> list[npt.NDArray[np.float64]]:
     return [np.array([float(value) for value in row["completions"].split()]) for row in rows]
 
 
-def show(rows: list[dict[str, str]], folder: Path) -> None:
+def show(rows: list[dict[str, str]], folder: Path, at: int) -> None:
+    """Print the table of each recipe's last checkpoint up to ``at`` steps, draw the curves."""
     groups = grouped(rows)
     print(
         "| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success, each seed | metres "
@@ -179,9 +181,10 @@ def show(rows: list[dict[str, str]], folder: Path) -> None:
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     last: dict[tuple[str, str], int] = {}
     for recipe, town, steps in groups:
-        last[recipe, town] = max(steps, last.get((recipe, town), 0))
+        if steps <= at:
+            last[recipe, town] = max(steps, last.get((recipe, town), 0))
     for (recipe, town), steps in last.items():
-        group = groups[recipe, town, steps]
+        group = sorted(groups[recipe, town, steps], key=lambda row: int(row["seed"]))
         by_seed = completions(group)
         low, high = interval(by_seed)
         names = ("distance", "steering_rate", "mean_jerk", "mean_speed_kmh")
@@ -237,6 +240,7 @@ def main() -> None:
     parser.add_argument("--last-only", action="store_true", help="score the last checkpoint of each run only")
     parser.add_argument("--folder", type=Path, default=Path("learn"))
     parser.add_argument("--show", action="store_true", help="print the table and draw the curves of what there is")
+    parser.add_argument("--at", type=int, default=10**9, help="steps of the checkpoints in the table")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     results = options.folder / "results.csv"
@@ -252,7 +256,7 @@ def main() -> None:
                 if (recipe, seed, steps, town) not in known:
                     row = {"recipe": recipe, "seed": seed, "steps": steps, "train_seconds": round(at, 1)}
                     append(results, {**row, **score(driver, algo_of(recipe), town, options)})
-    show(read(results), options.folder)
+    show(read(results), options.folder, options.at)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from sb3_carla.envs.errors import did_you_mean
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``evaluate`` to its parser."""
-    parser.add_argument("driver", metavar="MODEL", help="Model file, or constant, random, autopilot, pursuit")
+    parser.add_argument(
+        "driver", metavar="MODEL", help="Model file, policy of the package, or constant, random, autopilot, pursuit"
+    )
     parser.add_argument("--algo", default="td3", help="Algorithm that wrote the model file (default: %(default)s)")
     parser.add_argument(
         "--scenarios", nargs="+", default=["lane_following"], metavar="NAME", help=f"Of: {', '.join(SCENARIOS)}"

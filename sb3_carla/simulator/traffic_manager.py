@@ -20,8 +20,8 @@ import msgpack
 _TO_SLEEP: Final = 150e-6  # from the answer of the thread's last call until it surely sleeps [s]
 _PATIENCE: Final = 0.020  # how long a tick is held for a thread that does not finish its step [s]
 _MISSES: Final = 3  # after so many ticks without the thread's step, ticks are not held any more
-# A thread that has not begun its step so long after a tick has missed it [s]. One that a busy machine only keeps waiting
-# must not be woken: it would do a step too many, and the cars would no longer drive as they do in other runs.
+# A thread that has not begun its step so long after a tick has missed it [s]. One that a busy machine only keeps
+# waiting must not be woken: it would do a step too many, and the cars would no longer drive as they do in other runs.
 _LOST: Final = 2.0
 _WAKINGS: Final = 3  # how often one tick's step is called for, each time after four times as long
 _POLLS: Final = 3  # so many settings calls in a row come from an asynchronous traffic manager that polls
