@@ -51,6 +51,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, one-step returns": ["-params", "n_steps:1"],
     "ours, gamma .99": ["-params", "gamma:.99"],
     "ours, not smooth": ["-params", "smoothness:0"],
+    "ours, smoothness 1": ["-params", "smoothness:1."],
     "ours, noise .1": ["-params", "noise_std:.1"],
     "ours, no random shift": ["-params", "random_shift:0"],
     "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
