@@ -1,4 +1,4 @@
-"""One picture of how two recipes train: saturation, Q against its bound, gradient norms against limits, metres driven.
+"""One picture of how two recipes train: saturation, Q against its bound, gradient norms against limits, episode length.
 
     python benchmarks/story.py [--folder learn] [--recipes ours "sb3, our env and schedule"] [--results story.csv]
     python benchmarks/story.py --show [--results story.csv]
@@ -31,7 +31,7 @@ SHOWN = {
     "saturated": ("saturated share of the actions", None),
     "q": ("mean Q(s, π(s)) / nearest bound of Q", 1.0),
     "gradient": ("largest gradient norm of the parts / limit", 1.0),
-    "metres": ("metres per episode (mean of 100)", None),
+    "length": ("steps per episode (mean of 100)", None),
 }
 
 
@@ -51,7 +51,7 @@ def points(logs: RunLogs) -> dict[str, npt.NDArray[np.float64]]:
         "saturated": at("train/saturated_share"),
         "q": q / bound,
         "gradient": np.max(norms, axis=0),
-        "metres": at("driving/distance"),
+        "length": at("rollout/ep_len_mean"),
     }
 
 
