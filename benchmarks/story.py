@@ -31,7 +31,7 @@ SHOWN = {
     "saturated": ("saturated share of the actions", None),
     "q": ("mean Q(s, π(s)) / nearest bound of Q", 1.0),
     "gradient": ("largest gradient norm of the parts / limit", 1.0),
-    "length": ("steps per episode (mean of 100)", None),
+    "length": ("steps per episode", None),
 }
 
 
