@@ -137,6 +137,7 @@ class Run:
             self.manager = self.client.get_trafficmanager(free_port())
             self.manager.set_synchronous_mode(True)
             self.manager.set_random_device_seed(seed)
+            self.world.tick()  # ends what it began before it heard of the mode: a race if it had cars already
             for vehicle in self.vehicles:
                 vehicle.set_autopilot(True, self.manager.get_port())
         self.first = self.world.tick()

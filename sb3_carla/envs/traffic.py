@@ -129,6 +129,9 @@ class Traffic:
             manager.set_random_device_seed(seed % 2**31)
             manager.set_global_distance_to_leading_vehicle(self._scenario.npc_distance)
             self._manager = manager
+            # What it began before it heard of the mode ends with this tick. A car given to it earlier would be driven
+            # by that step, too, or not, as the machine has it.
+            self._tick()
         return self._manager
 
 
