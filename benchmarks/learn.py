@@ -47,6 +47,7 @@ RECIPES: dict[str, list[str]] = {
         "learning_rates:dict(actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)",
     ],
     "ours, two steps per update": ["-params", "train_freq:2"],
+    "ours, 16 steps per update": ["-params", "train_freq:16"],
     "ours, actions not smoothed": ["--env-kwargs", "action_smoothing:0."],
     "ours, one-step returns": ["-params", "n_steps:1"],
     "ours, gamma .99": ["-params", "gamma:.99"],
