@@ -36,7 +36,7 @@ def steps(short: bool) -> list[tuple[str, str]]:
         ("video of three episodes", "sb3-carla enjoy --env Carla-v0 --video drive.mp4" + (" -n 40" if short else "")),
         ("score", f"sb3-carla evaluate {model.format('Carla-v0')} {few}"),
         ("a scenario of one's own", f"printf %s {shlex.quote(module)} > my_scenarios.py"),
-        ("train in it, report and video", f"sb3-carla train --env {own} --gym-packages my_scenarios{cut}"),
+        ("train in it, report and video", f"sb3-carla train --env {own} --gym-packages my_scenarios -n 10000{cut}"),
         (
             "score in it",
             f"sb3-carla evaluate {model.format(own)} --scenarios rainy_commute --gym-packages my_scenarios {few}",
