@@ -15,7 +15,7 @@ map that [0, 1] to [-1, 1] themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch as th
 from gymnasium import spaces
@@ -23,6 +23,7 @@ from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_ima
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+FILTERS = (32, 64, 64)  # of the three convolutions, as in the DQN paper
 NEGATIVE_SLOPE = 0.01  # of LeakyReLU: a unit that is off still passes some gradient
 
 # What follows the linear layer of the trunk, by name.
@@ -106,6 +107,7 @@ class ImageExtractor(BaseFeaturesExtractor):
     :param trunk: what follows the convolutions, one of `TRUNKS`
     :param normalized_image: the images arrive in [-1, 1] and are used as they are; our policies set it with their
         ``normalize_images=False``
+    :param filters: output channels of the three convolutions; half of each makes an update on a CPU twice as fast
     """
 
     def __init__(
@@ -114,18 +116,23 @@ class ImageExtractor(BaseFeaturesExtractor):
         features_dim: int = 512,
         trunk: str = "leaky_relu",
         normalized_image: bool = False,
+        filters: Sequence[int] = FILTERS,
     ) -> None:
+        if len(filters) != len(FILTERS) or min(filters) < 1:
+            raise ValueError(
+                f"filters={filters!r}: give three positive numbers, one per convolution, such as {FILTERS}."
+            )
         super().__init__(observation_space, features_dim)
         self.normalized_image = normalized_image
         self.precision = "float32"  # TD3(precision="bf16") sets it
         channels, height, width = check_image_space(observation_space, normalized_image)
-        self.cnn = self.make_cnn(self.channels_per_image(channels))
+        self.cnn = self.make_cnn(self.channels_per_image(channels), filters)
         check_image_is_large_enough((height, width), self.cnn)
         with th.no_grad():
             n_flat = self.cnn(th.zeros(1, self.channels_per_image(channels), height, width)).shape[1]
         self.trunk = make_trunk(trunk, n_flat, self.trunk_dim())
 
-    def make_cnn(self, channels: int) -> nn.Sequential:
+    def make_cnn(self, channels: int, filters: Sequence[int]) -> nn.Sequential:
         """Make the convolutions, ending flat."""
         raise NotImplementedError
 
@@ -176,17 +183,18 @@ class NatureCNN(ImageExtractor):
     :param features_dim: number of features
     :param trunk: what follows the convolutions, one of `TRUNKS`
     :param normalized_image: see `ImageExtractor`
+    :param filters: see `ImageExtractor`
     """
 
     @staticmethod
-    def make_cnn(channels: int) -> nn.Sequential:
+    def make_cnn(channels: int, filters: Sequence[int]) -> nn.Sequential:
         """8x8, 4x4 and 3x3 convolutions with strides 4, 2 and 1."""
         return nn.Sequential(
-            nn.Conv2d(channels, 32, kernel_size=8, stride=4),
+            nn.Conv2d(channels, filters[0], kernel_size=8, stride=4),
             nn.LeakyReLU(NEGATIVE_SLOPE),
-            nn.Conv2d(32, 64, kernel_size=4, stride=2),
+            nn.Conv2d(filters[0], filters[1], kernel_size=4, stride=2),
             nn.LeakyReLU(NEGATIVE_SLOPE),
-            nn.Conv2d(64, 64, kernel_size=3, stride=1),
+            nn.Conv2d(filters[1], filters[2], kernel_size=3, stride=1),
             nn.LeakyReLU(NEGATIVE_SLOPE),
             nn.Flatten(),
         )
@@ -205,19 +213,20 @@ class MaxPoolCNN(ImageExtractor):
     :param features_dim: number of features
     :param trunk: what follows the convolutions, one of `TRUNKS`
     :param normalized_image: see `ImageExtractor`
+    :param filters: see `ImageExtractor`
     """
 
     @staticmethod
-    def make_cnn(channels: int) -> nn.Sequential:
+    def make_cnn(channels: int, filters: Sequence[int]) -> nn.Sequential:
         """8x8, 4x4 and 3x3 convolutions, all with stride 1."""
         return nn.Sequential(
-            nn.Conv2d(channels, 32, kernel_size=8),
+            nn.Conv2d(channels, filters[0], kernel_size=8),
             nn.MaxPool2d(2),
             nn.LeakyReLU(NEGATIVE_SLOPE),
-            nn.Conv2d(32, 64, kernel_size=4),
+            nn.Conv2d(filters[0], filters[1], kernel_size=4),
             nn.MaxPool2d(2),
             nn.LeakyReLU(NEGATIVE_SLOPE),
-            nn.Conv2d(64, 64, kernel_size=3),
+            nn.Conv2d(filters[1], filters[2], kernel_size=3),
             nn.MaxPool2d(2),
             nn.LeakyReLU(NEGATIVE_SLOPE),
             nn.Flatten(),
@@ -241,6 +250,7 @@ class GRUCNN(ImageExtractor):
     :param frame_features: features of one frame, the input of the recurrent layer
     :param frame_channels: channels of one frame: 1 for grayscale, 3 for RGB
     :param pooling: MaxPoolCNN's convolutions instead of NatureCNN's
+    :param filters: see `ImageExtractor`
     """
 
     def __init__(
@@ -253,6 +263,7 @@ class GRUCNN(ImageExtractor):
         frame_features: int = 256,
         frame_channels: int = 1,
         pooling: bool = False,
+        filters: Sequence[int] = FILTERS,
     ) -> None:
         cells: dict[str, type[nn.GRU | nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
         if cell not in cells:
@@ -261,12 +272,12 @@ class GRUCNN(ImageExtractor):
         self.frame_channels = frame_channels
         self.frame_features = frame_features
         self.pooling = pooling
-        super().__init__(observation_space, features_dim, trunk, normalized_image)
+        super().__init__(observation_space, features_dim, trunk, normalized_image, filters)
         self.recurrent = cells[cell](frame_features, features_dim, batch_first=True)
 
-    def make_cnn(self, channels: int) -> nn.Sequential:
+    def make_cnn(self, channels: int, filters: Sequence[int]) -> nn.Sequential:
         """Those of NatureCNN or of MaxPoolCNN."""
-        return (MaxPoolCNN if self.pooling else NatureCNN).make_cnn(channels)
+        return (MaxPoolCNN if self.pooling else NatureCNN).make_cnn(channels, filters)
 
     def channels_per_image(self, channels: int) -> int:
         """One frame at a time."""
@@ -302,6 +313,7 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
     :param trunk: what follows the convolutions, one of `TRUNKS`
     :param normalized_image: the images arrive in [-1, 1]: every entry with three dimensions is then an image
     :param image_extractor: the class that reads the images
+    :param filters: see `ImageExtractor`
     """
 
     def __init__(
@@ -311,6 +323,7 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
         trunk: str = "leaky_relu",
         normalized_image: bool = False,
         image_extractor: type[ImageExtractor] = NatureCNN,
+        filters: Sequence[int] = FILTERS,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict):
             raise ValueError(
@@ -322,7 +335,11 @@ class ImageAndStateExtractor(BaseFeaturesExtractor):
         for key, space in observation_space.spaces.items():
             if is_image_space(space, normalized_image=normalized_image):
                 extractors[key] = image_extractor(
-                    space, features_dim=cnn_output_dim, trunk=trunk, normalized_image=normalized_image
+                    space,
+                    features_dim=cnn_output_dim,
+                    trunk=trunk,
+                    normalized_image=normalized_image,
+                    filters=filters,
                 )
                 total += cnn_output_dim
             else:

@@ -153,6 +153,16 @@ def test_an_unknown_choice_is_refused(kwargs: dict[str, Any]) -> None:
         GRUCNN(image_space(), **kwargs)
 
 
+@pytest.mark.parametrize("extractor", ALL)
+def test_the_filters_are_the_output_channels_of_the_three_convolutions(extractor: type[ImageExtractor]) -> None:
+    narrow = extractor(image_space(), filters=[3, 5, 7])
+    assert [layer.out_channels for layer in narrow.modules() if isinstance(layer, nn.Conv2d)] == [3, 5, 7]
+    assert narrow(images(image_space())).shape == (2, narrow.features_dim)
+    for wrong in ([3, 5], [3, 5, 0]):
+        with pytest.raises(ValueError, match="three positive numbers"):
+            extractor(image_space(), filters=wrong)
+
+
 def test_images_that_are_normalised_already_are_used_as_they_are() -> None:
     space = spaces.Box(-1, 1, (4, 84, 84), np.float32)
     seen = []
