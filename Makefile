@@ -6,7 +6,7 @@ SOURCES := sb3_carla callbacks tests examples benchmarks docs
 # Training and tests start many processes; where this is set, each of them compiles our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help train test lint type format docs bench sbom clean
+.PHONY: help train test lint type format docs bench wheel sbom clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,14 @@ docs: $(INSTALLED)  ## Build the site in docs/_build; a warning is an error
 
 bench: $(INSTALLED)  ## Print the figures that the documents show
 	$(BIN)/python benchmarks/env_steps.py
+
+wheel:  ## Build the wheel in dist/, install it into an empty environment and run the README there
+	$(PYTHON) -m venv --clear build/empty
+	build/empty/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	build/empty/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    dist/sb3_carla-*.whl pytest pytest-timeout hypothesis
+	cd build && empty/bin/sb3-carla doctor
+	build/empty/bin/pytest -k README tests/test_docs.py
 
 sbom:  ## List what a plain installation consists of, with licences: dist/sbom.json (CycloneDX)
 	$(PYTHON) -m venv --clear build/plain build/cyclonedx
