@@ -48,6 +48,8 @@ RECIPES: dict[str, list[str]] = {
     ],
     "ours, two steps per update": ["-params", "train_freq:2"],
     "ours, 16 steps per update": ["-params", "train_freq:16"],
+    "ours, half the filters": ["-params", "policy_kwargs:dict(features_extractor_kwargs=dict(filters=[16,32,32]))"],
+    "ours, larger buffer": ["-params", "buffer_size:100000"],
     "ours, actions not smoothed": ["--env-kwargs", "action_smoothing:0."],
     "ours, one-step returns": ["-params", "n_steps:1"],
     "ours, gamma .99": ["-params", "gamma:.99"],

@@ -60,6 +60,10 @@ def test_without_images_no_cnn_is_drawn() -> None:
 def test_an_extractor_that_the_section_names_is_left_alone() -> None:
     kwargs = {"features_extractor_class": "sb3_carla.NatureCNN"}
     assert "policy" not in drawn({"policy": "CnnPolicy", "policy_kwargs": kwargs})
+    kwargs = {"features_extractor_kwargs": {"cell": "lstm"}}
+    assert "policy" not in drawn({"policy": "GruCnnPolicy", "policy_kwargs": kwargs})
+    kwargs = {"features_extractor_kwargs": {"filters": [16, 32, 32]}}
+    assert "policy" in drawn({"policy": "CnnPolicy", "policy_kwargs": kwargs})
 
 
 @pytest.mark.parametrize("name", sorted({*preset_names()} - {"mpg"}))

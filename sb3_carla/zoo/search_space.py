@@ -30,10 +30,10 @@ def td3_sampler(section: Mapping[str, Any] = MappingProxyType({})) -> Any:
     :return: a function as rl_zoo3's ``HYPERPARAMS_SAMPLER`` has them
     """
     parts = [part for part in PARTS if section.get("policy") != "MlpPolicy" or part.endswith("mlp")]
-    policy_kwargs = section.get("policy_kwargs") or {}
-    draws_policy = section.get("policy") in IMAGE_POLICIES and not any(
-        "features_extractor" in key for key in policy_kwargs
-    )
+    policy_kwargs = section.get("policy_kwargs")
+    given: Mapping[str, Any] = policy_kwargs if isinstance(policy_kwargs, Mapping) else {}
+    fits_all = set(given.get("features_extractor_kwargs", ())) <= {"filters"}  # an argument of all the extractors
+    draws_policy = section.get("policy") in IMAGE_POLICIES and "features_extractor_class" not in given and fits_all
 
     def sample(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
         for part in parts:
