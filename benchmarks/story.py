@@ -79,7 +79,7 @@ def table(rows: Rows) -> str:
         runs[row["recipe"], row["seed"]].append(row)
     for (recipe, seed), run in runs.items():
         last = run[-len(run) // 5 :]
-        medians = [f"{np.median([float(row[name]) for row in last]):.3g}" for name in SHOWN]
+        medians = [f"{np.median([float(row[name]) for row in last]):.4g}" for name in SHOWN]
         lines.append("| " + " | ".join([recipe, seed, run[-1]["step"], *medians]) + " |")
     return "\n".join(lines)
 
