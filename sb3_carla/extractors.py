@@ -107,7 +107,7 @@ class ImageExtractor(BaseFeaturesExtractor):
     :param trunk: what follows the convolutions, one of `TRUNKS`
     :param normalized_image: the images arrive in [-1, 1] and are used as they are; our policies set it with their
         ``normalize_images=False``
-    :param filters: output channels of the three convolutions; half of each makes an update on a CPU twice as fast
+    :param filters: output channels of the three convolutions; fewer make an update on a CPU faster
     """
 
     def __init__(
