@@ -98,6 +98,7 @@ def run_command(command: list[str], folder: Path) -> None:
         "evaluate": ["--episodes", "1", "--env-kwargs", "max_episode_steps:40"],
     }
     printed = folder / "printed.txt"
+    printed.touch()
     process = FORKS.Process(target=run_in_fork, args=([*command[1:], *short.get(command[1], [])], folder, printed))
     process.start()
     process.join(280)
@@ -107,7 +108,7 @@ def run_command(command: list[str], folder: Path) -> None:
 
 def run_in_fork(arguments: list[str], folder: Path, printed: Path) -> None:
     os.chdir(folder)
-    file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    file = os.open(printed, os.O_WRONLY | os.O_TRUNC)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(file, stream.fileno())
