@@ -28,7 +28,7 @@ if not logger.hasHandlers():  # a user who configured logging decides; everybody
     logger.setLevel(logging.INFO)
 
 OPEN_TIMEOUT = 120.0  # [s] to connect, load the town and build the actors
-RESET_TIMEOUT = 60.0  # [s]
+RESET_TIMEOUT = 60.0  # [s] in the town that is loaded
 STEP_TIMEOUT = 15.0  # [s] beyond the client's own 10 s for a call
 START_ATTEMPTS = 3  # before the server counts as not to be had
 RETURN_ATTEMPTS = 6  # at one that was there before: half a minute, in which somebody may start it again
@@ -112,7 +112,7 @@ class CarlaEnv(gym.Env[Observation, Action]):
         self._state: State | None = None
         self._steps: int | None = None  # None: no episode under way
         self._client: ClientProcess | LocalClient | None = None
-        self._server: Server = make_server(server, self.scenario.town)
+        self._server: Server = make_server(server, self.scenario.towns[0])
         try:
             self._connect()
         except BaseException:
@@ -145,7 +145,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
                 seed = int(self.np_random.integers(2**31))  # a new client goes on from this env's generator
             client = self._connect()
             try:
-                patience = self._patience(RESET_TIMEOUT, RESET_TICKS, self.scenario.npc_vehicles)
+                seconds = RESET_TIMEOUT if len(self.scenario.towns) == 1 else OPEN_TIMEOUT
+                patience = self._patience(seconds, RESET_TICKS, self.scenario.npc_vehicles)
                 (frame, self._state), info = client.ask("reset", seed, autopilot, timeout=patience)
                 break
             except ClientLostError as error:

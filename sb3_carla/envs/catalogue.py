@@ -23,6 +23,8 @@ from sb3_carla.envs.scenario import Scenario
 # Autonomous Driving" (NoCrash), 2019.
 TRAIN_WEATHERS = ("ClearNoon", "WetNoon", "HardRainNoon", "ClearSunset")
 TEST_WEATHERS = ("WetSunset", "SoftRainSunset")
+# Of the embedded simulator; Town_Curves and Town_Circle are left to test in.
+TRAIN_TOWNS = ("Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills")
 
 _LANE = Scenario("lane_following")
 _TRAFFIC = Scenario(
@@ -50,6 +52,7 @@ _SCENARIOS: dict[str, Scenario] = {
         _variant(_LANE, "night", weather="ClearNight"),
         _variant(_LANE, "changing_weather", weather=TRAIN_WEATHERS),
         _variant(_LANE, "changing_weather_test", weather=TEST_WEATHERS),
+        _variant(_LANE, "changing_town", town=TRAIN_TOWNS),
         _TRAFFIC,
         _variant(_TRAFFIC, "medium_traffic", npc_vehicles=50),
         _variant(_TRAFFIC, "heavy_traffic", npc_vehicles=100),

@@ -21,6 +21,7 @@ from sb3_carla.envs.traffic import NPC_ROLE, Traffic
 from sb3_carla.envs.traffic_rules import TrafficRules
 
 RPC_TIMEOUT = 10.0  # [s] for one call; CARLA's own advice for a busy server
+LOAD_TIMEOUT = 60.0  # [s] to load a town, which takes a busy server longer
 FRAME_TIMEOUT = 5.0  # [s] for a sensor's data after the tick that made it
 ROUND_TRIPS = 5  # calls that are timed; a busy machine delays some of them
 EGO_COLOUR = "190,45,35"  # R, G, B
@@ -90,12 +91,13 @@ class CarlaClient:
 
     :param host: name or address of the server
     :param port: RPC port of the server
-    :param scenario: what to load and how long a tick is
+    :param scenario: the weather and how long a tick is
+    :param town: the map to load, one of the scenario's
     :raises ServerUnavailableError: when nothing usable answers at the address
     :raises ConfigurationError: for a town, weather or vehicle that the server does not have
     """
 
-    def __init__(self, host: str, port: int, scenario: Scenario) -> None:
+    def __init__(self, host: str, port: int, scenario: Scenario, town: str | None) -> None:
         self.scenario = scenario
         self._actors: list[carla.Actor] = []
         self._sensors: list[Sensor] = []
@@ -111,7 +113,7 @@ class CarlaClient:
                 "Start one there (CarlaUE4.sh -carla-rpc-port=N), or leave out server= to use the embedded simulator."
             ) from error
         require_same_version(self.client.get_client_version(), self.server_version, f"{host}:{port}")
-        self._load_town()
+        self._load(town)
         self.traffic = Traffic(self.client, self.world, scenario, self.tick, self._destroy)
         self._original_settings = self.world.get_settings()
         self._original_weather = self.world.get_weather()
@@ -224,15 +226,16 @@ class CarlaClient:
             except RuntimeError:
                 break  # the server is gone: there is nothing left to put back
 
-    def _load_town(self) -> None:
-        wanted = self.scenario.town
+    def _load(self, wanted: str | None) -> None:
         current = self.world.get_map().name.rsplit("/", 1)[-1]
         if wanted is None or wanted.endswith(".xodr") or wanted.rsplit("/", 1)[-1] == current:
             return
         available = sorted(name.rsplit("/", 1)[-1] for name in self.client.get_available_maps())
         if wanted.rsplit("/", 1)[-1] not in available:
             raise ConfigurationError(f"The server has no map {wanted!r}. {did_you_mean(wanted, available)}")
+        self.client.set_timeout(LOAD_TIMEOUT)
         self.world = self.client.load_world(wanted)
+        self.client.set_timeout(RPC_TIMEOUT)
 
     def _destroy_leftovers(self) -> bool:
         """Destroy the actors that an earlier run of ours could not; whether there were any."""

@@ -19,7 +19,9 @@ class Scenario:
 
     name: str = "lane_following"
     # World
-    town: str | None = None  # map name, or for the embedded server an OpenDRIVE file; None: the server's current map
+    # Map name, or for the embedded server an OpenDRIVE file; None: the server's current map. Of several names one is
+    # drawn as an episode begins, once 1000 env steps were done in the one before: a CARLA server loads for seconds
+    town: str | tuple[str, ...] | None = None
     weather: str | tuple[str, ...] = (
         "ClearNoon"  # a preset of carla.WeatherParameters; of several one is drawn per episode
     )
@@ -71,8 +73,14 @@ class Scenario:
     def __post_init__(self) -> None:
         if not isinstance(self.reward, RewardWeights):  # as YAML gives it
             object.__setattr__(self, "reward", reward_weights(self.reward, RewardWeights()))
-        if isinstance(self.weather, Sequence) and not isinstance(self.weather, (str, tuple)):
-            object.__setattr__(self, "weather", tuple(self.weather))
+        for name in ("town", "weather"):
+            given = getattr(self, name)
+            if isinstance(given, Sequence) and not isinstance(given, (str, tuple)):
+                object.__setattr__(self, name, tuple(given))
+        if not self.towns or not all(town is None or isinstance(town, str) for town in self.towns):
+            raise ConfigurationError(f"town={self.town!r} is no name and no list of names. Give one of these.")
+        if len(self.towns) > 1 and any(town is None or town.endswith(".xodr") for town in self.towns):
+            raise ConfigurationError(f"town={self.town!r}: one of several towns is no file. Give names of maps.")
         if not self.weathers or not all(isinstance(name, str) for name in self.weathers):
             raise ConfigurationError(f"weather={self.weather!r} is no name and no list of names. Give one of these.")
         for name in ("speed_limiter", "traffic_rules", "npc_lane_changes"):
@@ -89,6 +97,11 @@ class Scenario:
                 require_integer(name, getattr(self, name), minimum)
         for name, (low, high) in _RANGES.items():
             require_number(name, getattr(self, name), minimum=low, maximum=high)
+
+    @property
+    def towns(self) -> tuple[str | None, ...]:
+        """The maps of which one is drawn; None stands for the server's current one."""
+        return self.town if isinstance(self.town, tuple) else (self.town,)
 
     @property
     def weathers(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ NPC_CLEARANCE = 15.0  # [m] from the ego's spawn point to the nearest NPC
 APPROACH_SHARE = 0.6  # of a planned route's length, within which the place that it has to pass begins
 OFF_ROUTE = 10.0  # [m] from a planned route that end the episode
 GOAL = 2.0  # [m] before a planned route's end that count as there
+TOWN_STEPS = 1000  # env steps in a town, at least, before another one of the scenario's is drawn
 WAITING = 10.0  # [m] before a red light or behind a vehicle within which standing is not being stuck
 FIELD = 10.0  # [m] reach of the artificial potential field around road users
 
@@ -53,18 +54,9 @@ class DrivingTask:
         self._autopilot = False
         self._route_length = scenario.route_length
         self._x = self._y = 0.0
-        self.client = CarlaClient(host, port, scenario)
-        try:
-            self._rng = np.random.default_rng()
-            self._find_place()
-            self._ego = Ego(self.client, scenario, render)
-            self.ego = self._ego.vehicle
-            self._incident: Incident | None = (
-                None if scenario.incident is None else make_incident(scenario.incident, self.client)
-            )
-        except BaseException:
-            self.client.close()
-            raise
+        self._address, self._render = (host, port), render
+        self._rng = np.random.default_rng()
+        self._enter(scenario.towns[0])
 
     @property
     def description(self) -> str:
@@ -82,14 +74,17 @@ class DrivingTask:
         :param autopilot: let the traffic manager drive the ego vehicle; the actions count for nothing then
         :return: the first observation's parts and info
         """
-        scenario, client = self.scenario, self.client
-        client.traffic.release(self.ego)
-        self._autopilot = autopilot
+        scenario = self.scenario
         if seed is not None:
             self._rng = np.random.default_rng(seed)
             self._sensing.seed(seed)
-            if scenario.traffic_rules:
-                client.world.reset_all_traffic_lights()
+        if len(scenario.towns) > 1 and (seed is not None or self._steps_in_town >= TOWN_STEPS):
+            self._move(scenario.towns[int(self._rng.integers(len(scenario.towns)))])
+        client = self.client
+        client.traffic.release(self.ego)
+        self._autopilot = autopilot
+        if seed is not None and scenario.traffic_rules:
+            client.world.reset_all_traffic_lights()
         if len(scenario.weathers) > 1:
             client.set_weather(scenario.weathers[int(self._rng.integers(len(scenario.weathers)))])
         count = scenario.npc_vehicles
@@ -170,6 +165,7 @@ class DrivingTask:
         if self._autopilot:
             steer = self.ego.get_control().steer / scenario.max_steer
         self._steps += 1
+        self._steps_in_town += 1
         self._distance += metres
         self._completed = position.s if isinstance(self._tracker, RouteTracker) else self._distance
         if self._speed >= scenario.stuck_speed:
@@ -225,6 +221,27 @@ class DrivingTask:
     def route_line(self) -> npt.NDArray[np.float64] | None:
         """The planned route of this episode: (n, 2) world points [m]; None for a free one."""
         return self._tracker.route.points if isinstance(self._tracker, RouteTracker) else None
+
+    def _enter(self, town: str | None) -> None:
+        """Connect to the server, load the town, make the actors."""
+        self._town, self._steps_in_town = town, 0
+        self.client = CarlaClient(*self._address, self.scenario, town)
+        try:
+            self._find_place()
+            self._ego = Ego(self.client, self.scenario, self._render)
+            self.ego = self._ego.vehicle
+            kind = self.scenario.incident
+            self._incident: Incident | None = None if kind is None else make_incident(kind, self.client)
+        except BaseException:
+            self.client.close()
+            raise
+
+    def _move(self, town: str | None) -> None:
+        """Go on in a town, which may be the one that is loaded."""
+        self._steps_in_town = 0
+        if town != self._town:
+            self.client.close()
+            self._enter(town)
 
     def _find_place(self) -> None:
         """Find the kind of place that the scenario needs, and the spawn points before one."""

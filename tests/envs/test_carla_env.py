@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,38 @@ def test_the_npcs_of_a_scenario_drive(server: EmbeddedServer) -> None:
     env.close()
     assert len(driven) == 8
     assert np.median(driven) > 5.0
+
+
+def test_of_several_towns_the_seed_draws_one() -> None:
+    env = CarlaEnv(town=("Town_Blocks", "Town_Curves"), image_size=36)
+    try:
+        first = {seed: (env.reset(seed=seed)[0].tobytes(), len(env.lane_lines())) for seed in range(6)}
+        again = {seed: (env.reset(seed=seed)[0].tobytes(), len(env.lane_lines())) for seed in reversed(range(6))}
+        assert first == again
+        assert len({lanes for _, lanes in first.values()}) == 2
+    finally:
+        env.close()
+
+
+def test_without_a_seed_a_town_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_carla.envs.task.TOWN_STEPS", 5)
+    env = CarlaEnv(town=("Town_Blocks", "Town_Curves"), image_size=36, isolated=False, max_episode_steps=3)
+    try:
+        env.reset(seed=0)
+        towns = []
+        for _ in range(24):
+            env.reset()
+            towns.append(len(env.lane_lines()))
+            for _ in range(3):
+                env.step(FULL_THROTTLE)
+        assert len(set(towns)) == 2
+        changes = [i for i in range(1, len(towns)) if towns[i] != towns[i - 1]]
+        assert all(later - earlier >= 2 for earlier, later in pairwise(changes))
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("town", [(), ("Town_Blocks", 3), ("Town_Blocks", "my.xodr"), ("Town_Blocks", None)])
+def test_lists_of_towns_that_cannot_be_are_refused(town: Any) -> None:
+    with pytest.raises(ConfigurationError, match="town="):
+        CarlaEnv(town=town)
