@@ -49,7 +49,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, two steps per update": ["-params", "train_freq:2"],
     "ours, 16 steps per update": ["-params", "train_freq:16"],
     "ours, half the filters": ["-params", "policy_kwargs:dict(features_extractor_kwargs=dict(filters=[16,32,32]))"],
-    "ours, larger buffer": ["-params", "buffer_size:100000"],
+    "ours, smaller buffer": ["-params", "buffer_size:50000"],
     "ours, actions not smoothed": ["--env-kwargs", "action_smoothing:0."],
     "ours, one-step returns": ["-params", "n_steps:1"],
     "ours, gamma .99": ["-params", "gamma:.99"],
@@ -59,6 +59,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, no random shift": ["-params", "random_shift:0"],
     "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
+    "ours, wide camera": ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."],
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
     "ours, reward x 10": [
         "--env-kwargs",
@@ -98,6 +99,8 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
     command = [sys.executable, "-m", "sb3_carla.cli", "train", "--env", options.env, "--seed", str(seed)]
     command += ["-n", str(options.steps), "--save-freq", str(options.every), "--no-video", "--verbose", "0"]
     command += ["-f", str(folder / "zoo"), *RECIPES[recipe]]
+    if options.trained_agent is not None:
+        command += ["--trained-agent", str(options.trained_agent)]
     (folder / "begin").write_text(str(time.time()))
     with log.open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
@@ -239,6 +242,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=2500, help="steps between two checkpoints")
     parser.add_argument("--episodes", type=int, default=10, help="per checkpoint and town")
     parser.add_argument("--env", default="Carla-v0")
+    parser.add_argument("--trained-agent", type=Path, help="model file to start every run from")
     parser.add_argument("--scenario", default="lane_following", help="that checkpoints are scored in")
     parser.add_argument("--towns", nargs="+", default=["Town_Blocks", "Town_Curves"], help="the first is trained in")
     parser.add_argument("--last-only", action="store_true", help="score the last checkpoint of each run only")
