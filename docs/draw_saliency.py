@@ -1,12 +1,11 @@
-"""Draw where a trained policy looks when it steers, and where a saturated one does.
+"""Draw where policies look when they steer.
 
-    python benchmarks/learn.py --recipes "sb3, our env and schedule" --seeds 0 --steps 5000 --every 5000 --folder stock
-    python docs/draw_saliency.py TRAINED.zip stock/runs/.../Carla-v0.zip docs/images/saliency.png
+    python docs/draw_saliency.py docs/images/saliency.png trained=MODEL.zip saturated=OTHER.zip
 
-Both policies look at the same pictures: moments of a drive of the first one. Heat is |d steering / d pixel|, over the
-four frames its maximum, smoothed, after Simonyan et al., "Deep Inside Convolutional Networks", 2014; it has one scale
-for the whole picture. Prints how far the steering moves, to first order, when each pixel moves by one grey level in the
-direction that matters most: the sum of the absolute gradients.
+Each row is a policy. All look at the same moments of a drive of CARLA's autopilot, each through the camera that it was
+trained with. Heat is |d steering / d pixel|, over the four frames its maximum, smoothed, after Simonyan et al., "Deep
+Inside Convolutional Networks", 2014; it has one scale for each row. Prints how far the steering moves, to first order,
+when each pixel moves by one grey level in the direction that matters most: the sum of the absolute gradients.
 """
 
 from __future__ import annotations
@@ -22,22 +21,18 @@ import torch as th
 from sb3_carla import TD3, CarlaEnv
 from sb3_carla.evaluation import make_driver
 
-MOMENTS = (20, 60, 100, 140, 180)  # env steps of the drive
+MOMENTS = (30, 70, 110, 150, 190)  # env steps of the drive
 SIZE = 252  # [pixel] of one picture
-TITLES = ("trained", "saturated")
 
 
-def moments(model: TD3, env: CarlaEnv, seed: int) -> list[npt.NDArray[np.uint8]]:
-    """The observations at :data:`MOMENTS`; fewer if the episode ends before."""
+def moments(env: CarlaEnv, seed: int) -> list[npt.NDArray[np.uint8]]:
+    """The observations at :data:`MOMENTS`."""
     seen = []
-    observation, _ = env.reset(seed=seed)
+    observation, _ = env.reset(seed=seed, options={"autopilot": True})
     for step in range(MOMENTS[-1] + 1):
         if step in MOMENTS:
             seen.append(observation)
-        action, _ = model.predict(observation, deterministic=True)
-        observation, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            break
+        observation, *_ = env.step(np.zeros(2))
     return seen
 
 
@@ -56,33 +51,36 @@ def cell(observation: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> n
     return np.asarray(cv2.addWeighted(frame, 0.55, colours, 0.7, 0.0), np.uint8)
 
 
+def row(title: str, path: Path, seed: int) -> npt.NDArray[np.uint8]:
+    """The pictures of one policy side by side; prints what it does."""
+    model = TD3.load(path, device="cpu", buffer_size=1)
+    env = CarlaEnv(**make_driver(str(path), "td3").env_kwargs)
+    seen = moments(env, seed)
+    env.close()
+    gradients = [gradient(model, observation) for observation in seen]
+    steering = [float(model.predict(observation, deterministic=True)[0][0]) for observation in seen]
+    print(
+        f"{title}: steering {', '.join(f'{steer:+.2f}' for steer in steering)}; it moves by "
+        f"{np.mean([one.sum() for one in gradients]):.3g} for one grey level everywhere"
+    )
+    heats = [cv2.GaussianBlur(one.max(axis=0), (5, 5), 0) for one in gradients]
+    scale = max(*(float(heat.max()) for heat in heats), 1e-12)
+    cells = [cell(observation, heat / scale) for observation, heat in zip(seen, heats, strict=True)]
+    cv2.putText(cells[0], title, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2, cv2.LINE_AA)
+    return np.hstack(cells)
+
+
 def main() -> None:
     """Draw it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trained", type=Path)
-    parser.add_argument("saturated", type=Path)
     parser.add_argument("picture", type=Path)
+    parser.add_argument("policies", nargs="+", metavar="TITLE=MODEL")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    models = [TD3.load(path, device="cpu", buffer_size=1) for path in (options.trained, options.saturated)]
-    env = CarlaEnv(**make_driver(str(options.trained), "td3").env_kwargs)
-    seen = moments(models[0], env, options.seed)
-    env.close()
-    gradients = [[gradient(model, observation) for observation in seen] for model in models]
-    heats = [[cv2.GaussianBlur(one.max(axis=0), (5, 5), 0) for one in row] for row in gradients]
-    scale = max(float(heat.max()) for row in heats for heat in row)
-    rows = []
-    for title, model, row, sums in zip(TITLES, models, heats, gradients, strict=True):
-        steering = [float(model.predict(observation, deterministic=True)[0][0]) for observation in seen]
-        print(
-            f"{title}: steering moves by {np.mean([one.sum() for one in sums]):.3g} for one grey level everywhere; "
-            f"it is {', '.join(f'{steer:+.2f}' for steer in steering)}"
-        )
-        cells = [cell(observation, heat / scale) for observation, heat in zip(seen, row, strict=True)]
-        cv2.putText(cells[0], title, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2, cv2.LINE_AA)
-        rows.append(np.hstack(cells))
+    pairs = [policy.split("=", 1) for policy in options.policies]
+    picture = np.vstack([row(title, Path(path), options.seed) for title, path in pairs])
     options.picture.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(options.picture), np.vstack(rows))
+    cv2.imwrite(str(options.picture), picture)
 
 
 if __name__ == "__main__":

@@ -69,12 +69,13 @@ def interface_of(model: Path) -> dict[str, Any]:
     :param model: the model file
     :return: arguments of CarlaEnv; empty when the file does not lie beside what rl_zoo3 wrote about its run
     """
-    config = file_of_run(model, "config.yml")
-    if config is None:
-        return {}
-    # rl_zoo3 writes the section as a Python object; the model file beside it is one, too.
-    section = dict(yaml.load(config.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
-    kwargs = dict(section.get("env_kwargs") or {})
+    kwargs: dict[str, Any] = {}
+    for name in ("config.yml", "args.yml"):  # the section, then the command line, whose --env-kwargs count for more
+        path = file_of_run(model, name)
+        if path is not None:
+            # rl_zoo3 writes both as Python objects; the model file beside them is one, too.
+            written = dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
+            kwargs.update(written.get("env_kwargs") or {})
     return {key: value for key, value in kwargs.items() if key in INTERFACE}
 
 

@@ -58,8 +58,13 @@ def test_a_misspelt_baseline_is_refused_with_the_nearest_one() -> None:
 
 def test_what_a_run_gave_its_env_goes_with_its_model(envs: dict[str, CarlaEnv], tmp_path: Path) -> None:
     TD3("CnnPolicy", envs["continuous"], buffer_size=100).save(tmp_path / "Carla-v0.zip")
-    (tmp_path / "Carla-v0").mkdir()
-    (tmp_path / "Carla-v0" / "config.yml").write_text(
+    run = tmp_path / "Carla-v0"
+    run.mkdir()
+    (run / "config.yml").write_text(
         "!!python/object/apply:collections.OrderedDict\n- - - env_kwargs\n    - {action_repeat: 2, npc_vehicles: 7}\n"
     )
     assert make_driver(str(tmp_path / "Carla-v0.zip"), "td3").env_kwargs == {"action_repeat": 2}
+    (run / "args.yml").write_text(
+        "!!python/object/apply:collections.OrderedDict\n- - - env_kwargs\n    - {action_repeat: 3, camera_z: 2.0}\n"
+    )
+    assert make_driver(str(tmp_path / "Carla-v0.zip"), "td3").env_kwargs == {"action_repeat": 3, "camera_z": 2.0}
