@@ -108,10 +108,10 @@ def resume(path: str | Path, env: GymEnv, device: th.device | str = "auto", **kw
 
 
 class CheckpointEvery(BaseCallback):
-    """Writes a checkpoint every so many steps, at the next end of an episode.
+    """Writes a checkpoint every so many steps, after the next rollout (``train_freq``) in which an episode ended.
 
-    With several environments, the episodes of the others are then cut off as truncated; where none ends within as many
-    steps again, all are.
+    Episodes that go on, such as those of the other environments, are then cut off as truncated; where none ends within
+    as many steps again, all are.
 
     :param steps: environment steps between two checkpoints
     :param path: the file, replaced each time
@@ -125,19 +125,20 @@ class CheckpointEvery(BaseCallback):
         self.steps = steps
         self.path = Path(path)
         self._latest = 0  # steps done at the latest checkpoint
-        self._at_an_end = False
+        self._episode_ended = False  # during the latest rollout
 
     def _on_training_start(self) -> None:
         self._latest = self.model.num_timesteps
 
     def _on_step(self) -> bool:
-        self._at_an_end = bool(np.any(self.locals["dones"]))
+        self._episode_ended |= bool(np.any(self.locals["dones"]))
         return True
 
     def _on_rollout_start(self) -> None:
         """Write, if it is time: here all is between two steps, and the updates of the last one are done."""
         passed = self.model.num_timesteps - self._latest
-        if passed >= self.steps and (self._at_an_end or passed >= 2 * self.steps):
+        ended, self._episode_ended = self._episode_ended, False
+        if passed >= self.steps and (ended or passed >= 2 * self.steps):
             assert isinstance(self.model, TD3)
             save_checkpoint(self.model, self.path)
             self._latest = self.model.num_timesteps
