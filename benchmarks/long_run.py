@@ -93,7 +93,7 @@ def train(folder: Path, steps: int) -> None:
 
 
 def note(folder: Path, step: int) -> None:
-    """Write down that a start began or ended at this step."""
+    """Write down that a start began, or the training ended, at this step."""
     with (folder / "starts.csv").open("a", newline="") as file:
         csv.writer(file).writerow([step, round(time.time())])
 
@@ -121,6 +121,11 @@ def show(folder: Path) -> None:
             row = rows.get((town, steps))
             cells.append("" if row is None else f"{float(row['success_rate']):.0f} %, {float(row['distance']):.0f} m")
         print("| " + " | ".join(cells) + " |")
+    with (folder / "starts.csv").open(newline="") as file:
+        noted = [(int(step), float(at)) for step, at in csv.reader(file)]
+    begin = noted[0][1]
+    told = ", ".join(f"{step:,d} ({(at - begin) / 60:.0f} min)" for step, at in noted)
+    print(f"\nStarts and the end, in steps and minutes after the first start: {told}.")
     draw(folder)
 
 
@@ -139,10 +144,10 @@ def draw(folder: Path) -> None:
     for axis, (name, title) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         series = logs.metrics[name]
         axis.plot(series.steps, series.values)
-        axis.set(title=title, xlabel="environment steps", ylim=(0, None))
         if name == "train/q_policy_mean":
             bound = logs.metrics["stability/q_limit_high"]
             axis.plot(bound.steps, bound.values, linestyle="--", color="grey")
+        axis.set(title=title, xlabel="environment steps", ylim=(0, None))
     figure.savefig(folder / "curve.png", dpi=100)
 
 
