@@ -40,7 +40,7 @@ from sb3_stability import StabilityMonitor, StagedTraining
 UNSEEN = ("Town_Curves", "Town_Circle")
 GATES = (5_000, 50_000, 100_000, 250_000, 500_000)
 EVERY = 25_000  # steps between two checkpoints
-SCORED = (50_000, 100_000, 250_000, 500_000)
+SCORED = (100_000, 250_000, 500_000)
 SECTION: dict[str, Any] = CONFIG["default"]
 TD3_OPTIONS = ("learning_rates", "max_grad_norm", "gamma", "n_steps", "tau", "smoothness", "random_shift",
                "policy_delay", "batch_size", "train_freq", "gradient_steps", "learning_starts")  # fmt: skip
