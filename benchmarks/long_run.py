@@ -88,7 +88,7 @@ def train(folder: Path, steps: int) -> None:
     note(folder, model.num_timesteps)
     model.save(folder / "models" / f"model_{model.num_timesteps}_steps.zip")
     env.close()
-    print(gates.message or "All gates are passed.")
+    print(gates.message or f"Gates passed in this start: {', '.join(map(str, gates.checklists)) or 'none'}.")
     print(f"Report: {make_report(folder)}")
 
 

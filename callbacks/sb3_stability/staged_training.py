@@ -92,6 +92,14 @@ class StagedTraining(WatchingCallback):
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
+        self._judge_if_due()
+
+    def _on_training_end(self) -> None:
+        if not self.triggered and self._reason is None:
+            self._judge_if_due()  # a gate at the last step
+        super()._on_training_end()
+
+    def _judge_if_due(self) -> None:
         if self._next_gates and self.model.num_timesteps >= self._next_gates[0] and self._readings is not None:
             if self._readings.n_updates != self._looked_at_update:
                 self._look(self._readings.latest())

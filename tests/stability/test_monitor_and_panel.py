@@ -215,6 +215,16 @@ def test_an_actor_without_any_gradient_fails_at_the_gate():
     assert "[FAIL] learning signal: the gradient of actor was exactly 0" in stages.message
 
 
+def test_a_gate_at_the_last_step_is_judged():
+    stages = StagedTraining(gates=(150, 300), verbose=0)
+    small(TD3).learn(300, callback=stages)
+    assert list(stages.checklists) == [150, 300]
+    failing = StagedTraining(gates=(900,), verbose=0)
+    small(InflatedTD3).learn(900, callback=failing)
+    assert failing.triggered
+    assert "the gate at 900 steps is not passed, for: Q in range" in failing.message
+
+
 def test_gates_before_the_start_of_a_continued_run_are_left_out():
     model = small(TD3).learn(120)
     stages = StagedTraining(gates=(100, 200), verbose=0)
