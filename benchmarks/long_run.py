@@ -143,11 +143,11 @@ def draw(folder: Path) -> None:
     figure = Figure(figsize=(14, 3.2), layout="constrained")
     for axis, (name, title) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         series = logs.metrics[name]
-        axis.plot(series.steps, series.values)
+        axis.plot(series.steps / 1000, series.values)
         if name == "train/q_policy_mean":
             bound = logs.metrics["stability/q_limit_high"]
-            axis.plot(bound.steps, bound.values, linestyle="--", color="grey")
-        axis.set(title=title, xlabel="environment steps", ylim=(0, None))
+            axis.plot(bound.steps / 1000, bound.values, linestyle="--", color="grey")
+        axis.set(title=title, xlabel="thousand environment steps", ylim=(0, None))
     figure.savefig(folder / "curve.png", dpi=100)
 
 
