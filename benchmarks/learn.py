@@ -99,8 +99,6 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
     command = [sys.executable, "-m", "sb3_carla.cli", "train", "--env", options.env, "--seed", str(seed)]
     command += ["-n", str(options.steps), "--save-freq", str(options.every), "--no-video", "--verbose", "0"]
     command += ["-f", str(folder / "zoo"), *RECIPES[recipe]]
-    if options.trained_agent is not None:
-        command += ["--trained-agent", str(options.trained_agent)]
     (folder / "begin").write_text(str(time.time()))
     with log.open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
@@ -242,7 +240,6 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=2500, help="steps between two checkpoints")
     parser.add_argument("--episodes", type=int, default=10, help="per checkpoint and town")
     parser.add_argument("--env", default="Carla-v0")
-    parser.add_argument("--trained-agent", type=Path, help="model file to start every run from")
     parser.add_argument("--scenario", default="lane_following", help="that checkpoints are scored in")
     parser.add_argument("--towns", nargs="+", default=["Town_Blocks", "Town_Curves"], help="the first is trained in")
     parser.add_argument("--last-only", action="store_true", help="score the last checkpoint of each run only")

@@ -227,12 +227,17 @@ class CarlaClient:
                 break  # the server is gone: there is nothing left to put back
 
     def _load(self, wanted: str | None) -> None:
-        current = self.world.get_map().name.rsplit("/", 1)[-1]
-        if wanted is None or wanted.endswith(".xodr") or wanted.rsplit("/", 1)[-1] == current:
+        """Load a town; all of the scenario's are looked for, so that one that is missing is told at the start."""
+        current = _short(self.world.get_map().name)
+        others = [
+            town for town in self.scenario.towns if town and not town.endswith(".xodr") and _short(town) != current
+        ]
+        available = sorted(map(_short, self.client.get_available_maps())) if others else []
+        for town in others:
+            if _short(town) not in available:
+                raise ConfigurationError(f"The server has no map {town!r}. {did_you_mean(town, available)}")
+        if wanted is None or wanted.endswith(".xodr") or _short(wanted) == current:
             return
-        available = sorted(name.rsplit("/", 1)[-1] for name in self.client.get_available_maps())
-        if wanted.rsplit("/", 1)[-1] not in available:
-            raise ConfigurationError(f"The server has no map {wanted!r}. {did_you_mean(wanted, available)}")
         self.client.set_timeout(LOAD_TIMEOUT)
         self.world = self.client.load_world(wanted)
         self.client.set_timeout(RPC_TIMEOUT)
@@ -274,6 +279,11 @@ class CarlaClient:
             self.rules.let_change()
         self.world.set_weather(self._original_weather)
         self.world.apply_settings(self._original_settings)
+
+
+def _short(map_name: str) -> str:
+    """The name of a map without its folders: servers say ``Carla/Maps/Town01``, users ``Town01``."""
+    return map_name.rsplit("/", 1)[-1]
 
 
 def require_same_version(client: str, server: str, address: str) -> None:

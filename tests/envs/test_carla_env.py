@@ -316,6 +316,11 @@ def test_without_a_seed_a_town_is_kept_for_a_while(monkeypatch: pytest.MonkeyPat
         env.close()
 
 
+def test_a_town_of_several_that_the_server_has_not_is_told_at_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="no map 'Town_Curvs'.*'Town_Curves'"):
+        CarlaEnv(town=("Town_Blocks", "Town_Curvs"))
+
+
 @pytest.mark.parametrize("town", [(), ("Town_Blocks", 3), ("Town_Blocks", "my.xodr"), ("Town_Blocks", None)])
 def test_lists_of_towns_that_cannot_be_are_refused(town: Any) -> None:
     with pytest.raises(ConfigurationError, match="town="):
