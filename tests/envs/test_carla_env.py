@@ -317,7 +317,7 @@ def test_without_a_seed_a_town_is_kept_for_a_while(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_town_of_several_that_the_server_has_not_is_told_at_the_start() -> None:
-    with pytest.raises(ConfigurationError, match="no map 'Town_Curvs'.*'Town_Curves'"):
+    with pytest.raises(ConfigurationError, match=r"no map 'Town_Curvs'.*'Town_Curves'"):
         CarlaEnv(town=("Town_Blocks", "Town_Curvs"))
 
 
