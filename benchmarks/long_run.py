@@ -7,9 +7,9 @@
 The first form may be killed at any time: given again, it goes on from the latest checkpoint, which is never older than
 twice ``EVERY`` steps. At each gate ``StagedTraining`` asks for its checklist and stops the training if that is not
 passed. The folder then holds ``starts.csv`` (when each start began and ended, at which step), ``models``, the
-TensorBoard log and the health report. ``--score`` drives the models of ``SCORED`` steps without exploration, in the
-towns of the training and in others, from starts that are the same for all, and writes ``results.csv``; ``--show``
-prints its table and draws ``curve.png``.
+TensorBoard log, ``curve.png`` and the health report. ``--score`` drives the models of ``SCORED`` steps without
+exploration, in the towns of the training and in others, from starts that are the same for all, and writes
+``results.csv``; ``--show`` prints its table and the starts.
 
 Recipe: zoo_configs/td3.yml, with rates that fall to 0 and a buffer of 200 000 steps.
 """
@@ -89,6 +89,7 @@ def train(folder: Path, steps: int) -> None:
     model.save(folder / "models" / f"model_{model.num_timesteps}_steps.zip")
     env.close()
     print(gates.message or f"Gates passed in this start: {', '.join(map(str, gates.checklists)) or 'none'}.")
+    draw(folder)
     print(f"Report: {make_report(folder)}")
 
 
@@ -103,6 +104,8 @@ def score_models(folder: Path, episodes: int) -> None:
     known = {(row["steps"], row["town"]) for row in read(results)}
     options = argparse.Namespace(scenario="lane_following", episodes=episodes)
     models = {int(path.stem.split("_")[1]): path for path in (folder / "models").glob("model_*_steps.zip")}
+    if not models:
+        raise SystemExit(f"{folder} has no models. Train first, by the command without --score.")
     for steps in SCORED:
         nearest = min(models, key=lambda one: abs(one - steps))  # a restart shifts the steps at which models are kept
         for town in (*TRAIN_TOWNS, *UNSEEN) if abs(nearest - steps) < EVERY else ():
@@ -126,11 +129,10 @@ def show(folder: Path) -> None:
     begin = noted[0][1]
     told = ", ".join(f"{step:,d} ({(at - begin) / 60:.0f} min)" for step, at in noted)
     print(f"\nStarts and the end, in steps and minutes after the first start: {told}.")
-    draw(folder)
 
 
 def draw(folder: Path) -> None:
-    """Steps per episode, driving score, Q and its bound, and rates over the whole training."""
+    """Steps and metres per episode, share of whole ones, Q and its bound over the whole training: ``curve.png``."""
     from matplotlib.figure import Figure
 
     logs = read_logs(folder)
@@ -157,7 +159,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("long_run"))
     parser.add_argument("--score", action="store_true", help="drive the models that there are, then --show")
     parser.add_argument("--episodes", type=int, default=10, help="of --score, per model and town")
-    parser.add_argument("--show", action="store_true", help="print the table, draw the curve")
+    parser.add_argument("--show", action="store_true", help="print the table and the starts")
     options = parser.parse_args()
     if options.score:
         score_models(options.folder, options.episodes)
