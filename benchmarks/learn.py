@@ -34,17 +34,21 @@ CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "zoo_configs/t
 OUR_ENV = ["--env-kwargs", *(f"{name}:{value!r}" for name, value in CONFIG["default"]["env_kwargs"].items())]
 TRAIN_FREQ = CONFIG["default"]["train_freq"]
 STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
+CONSTANT_RATES = "learning_rates:dict(actor_cnn=1e-4,actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)"
+WIDE_CAMERA = ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."]
 # What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
     "ours": [],
+    "ours, twice as long": ["-n", str(2 * CONFIG["default"]["n_timesteps"])],
     "ours, not clipped": ["-params", "max_grad_norm:None"],
     "ours, clipped as one": ["-params", "max_grad_norm:10.0"],
-    "ours, one rate": ["-params", "learning_rates:None", "learning_rate:3e-4"],
+    "ours, one rate": ["-params", "learning_rates:None", "learning_rate:lin_3e-4"],
+    "ours, constant rates": ["-params", CONSTANT_RATES],
     "ours, SB3's NatureCNN": ["-params", STOCK_CNN],
     "ours, critic's encoder": [
         "-params", "policy_kwargs:dict(encoder='critic')",
         "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",
-        "learning_rates:dict(actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)",
+        "learning_rates:dict(actor_mlp='lin_1e-4',critic_cnn='lin_3e-4',critic_mlp='lin_3e-4')",
     ],
     "ours, two steps per update": ["-params", "train_freq:2"],
     "ours, 16 steps per update": ["-params", "train_freq:16"],
@@ -56,15 +60,20 @@ RECIPES: dict[str, list[str]] = {
     "ours, not smooth": ["-params", "smoothness:0"],
     "ours, smoothness 1": ["-params", "smoothness:1."],
     "ours, noise .1": ["-params", "noise_std:.1"],
+    "ours, independent noise": ["-params", "noise_type:normal"],
     "ours, no random shift": ["-params", "random_shift:0"],
     "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
-    "ours, wide camera": ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."],
+    "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
+    "ours, four towns": ["--env-kwargs", "town:['Town_Blocks','Town_Quarter','Town_Ring','Town_Hills']"],
+    "ours, changing weather": ["--env-kwargs", "weather:['ClearNoon','WetNoon','HardRainNoon','ClearSunset']"],
     "ours, reward x 10": [
         "--env-kwargs",
         "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",
     ],
+    "before": ["-params", CONSTANT_RATES, "noise_type:normal"],  # the recipe before this one
+    "before, wide camera": ["-params", CONSTANT_RATES, "noise_type:normal", *WIDE_CAMERA],
     "sb3": ["--preset", "sb3"],
     "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],
     "sb3, our env and schedule": ["--preset", "sb3", "-params", "batch_size:32", f"train_freq:{TRAIN_FREQ}", *OUR_ENV],
@@ -226,7 +235,13 @@ def plot(rows: list[dict[str, str]], path: Path) -> None:
             means = [np.mean([curve[number] for curve in curves]) for number in steps]
             (mean,) = axis.plot(steps, means, marker="o", label=recipe)
             for curve in curves:
-                axis.plot(*zip(*sorted(curve.items()), strict=True), color=mean.get_color(), linewidth=0.7, alpha=0.5)
+                axis.plot(
+                    *zip(*sorted(curve.items()), strict=True),
+                    color=mean.get_color(),
+                    marker=".",
+                    linewidth=0.7,
+                    alpha=0.5,
+                )
         axis.set(title=town, xlabel="environment steps", ylabel="metres per episode, mean and seeds", ylim=(0, None))
         axis.legend(fontsize=8)
     figure.savefig(path, dpi=120)

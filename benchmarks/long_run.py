@@ -11,7 +11,7 @@ TensorBoard log, ``curve.png`` and the health report. ``--score`` drives the mod
 exploration, in the towns of the training and in others, from starts that are the same for all, and writes
 ``results.csv``; ``--show`` prints its table and the starts.
 
-Recipe: zoo_configs/td3.yml, with rates that fall to 0 and a buffer of 200 000 steps.
+Recipe: zoo_configs/td3.yml, with a buffer of 200 000 steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import yaml
 from learn import CONFIG, append, read, score
 from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
 
 from sb3_carla import TD3, CarlaEnv
 from sb3_carla.driving_log import DrivingLog
@@ -52,8 +52,7 @@ def make_env() -> Monitor[Any, Any]:
 
 def make_model(env: Monitor[Any, Any], folder: Path) -> TD3:
     options = {name: SECTION[name] for name in TD3_OPTIONS}
-    options["learning_rates"] = {part: f"lin_{rate}" for part, rate in SECTION["learning_rates"].items()}
-    noise = NormalActionNoise(np.zeros(2), np.full(2, SECTION["noise_std"]))
+    noise = OrnsteinUhlenbeckActionNoise(np.zeros(2), np.full(2, SECTION["noise_std"]))
     return TD3(
         SECTION["policy"],
         env,
