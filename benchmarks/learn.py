@@ -66,8 +66,8 @@ RECIPES: dict[str, list[str]] = {
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
     "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
-    "ours, four towns": ["--env-kwargs", "town:['Town_Blocks','Town_Quarter','Town_Ring','Town_Hills']"],
-    "ours, changing weather": ["--env-kwargs", "weather:['ClearNoon','WetNoon','HardRainNoon','ClearSunset']"],
+    "ours, four towns": ["--env", "CarlaChangingTown-v0"],
+    "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [
         "--env-kwargs",
         "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",

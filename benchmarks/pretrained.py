@@ -1,6 +1,6 @@
 """Put a trained model into the package as a policy that users can try at once.
 
-    python benchmarks/learn.py --recipes ours --seeds 3 --steps 30000 --every 30000
+    python benchmarks/learn.py --recipes ours --seeds 3 --steps 50000 --every 50000
     python benchmarks/pretrained.py learn/runs/ours/3/zoo/td3/Carla-v0_1/Carla-v0.zip lane_following
 
 Leaves out what only a continued training would read: the moments of the optimizers. What the model sees and does goes
