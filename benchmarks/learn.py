@@ -189,10 +189,10 @@ def show(rows: list[dict[str, str]], folder: Path, at: int) -> None:
     """Print the table of each recipe's last checkpoint up to ``at`` steps, draw the curves."""
     groups = grouped(rows)
     print(
-        "| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success, each seed | metres "
-        "| steering 1/s | jerk m/s³ | km/h |"
+        "| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success, each seed "
+        "| driving score | metres | steering 1/s | jerk m/s³ | km/h |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|---" * 12 + "|")
     last: dict[tuple[str, str], int] = {}
     for recipe, town, steps in groups:
         if steps <= at:
@@ -201,13 +201,13 @@ def show(rows: list[dict[str, str]], folder: Path, at: int) -> None:
         group = sorted(groups[recipe, town, steps], key=lambda row: int(row["seed"]))
         by_seed = completions(group)
         low, high = interval(by_seed)
-        names = ("distance", "steering_rate", "mean_jerk", "mean_speed_kmh")
+        names = ("driving_score", "distance", "steering_rate", "mean_jerk", "mean_speed_kmh")
         means = {name: np.mean([float(row[name]) for row in group]) for name in names}
         success = " ".join(f"{float(row['success_rate']):.0f}" for row in group)
         minutes = np.mean([float(row["train_seconds"] or 0) for row in group]) / 60
         completion = f"{interquartile_mean(np.concatenate(by_seed)):.1f} ({low:.1f}-{high:.1f})"
         cells = [recipe, town, len(group), steps, f"{minutes:.1f}", completion, f"{success} %"]
-        cells += [f"{means['distance']:.0f}", f"{means['steering_rate']:.3f}"]
+        cells += [f"{means['driving_score']:.0f}", f"{means['distance']:.0f}", f"{means['steering_rate']:.3f}"]
         cells += [f"{means['mean_jerk']:.1f}", f"{means['mean_speed_kmh']:.1f}"]
         print("| " + " | ".join(map(str, cells)) + " |")
     plot(rows, folder / "curves.png")

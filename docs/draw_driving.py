@@ -2,6 +2,7 @@
 
 python docs/draw_driving.py runs/td3/Carla-v0_1/Carla-v0.zip docs/images/driving.png           # moments of one drive
 python docs/draw_driving.py runs/td3/Carla-v0_1/Carla-v0.zip docs/images/worlds.png --worlds   # one moment of several
+python docs/draw_driving.py MODEL docs/images/traffic.png --scenario light_traffic --seed 1000
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla import TD3, CarlaEnv
-from sb3_carla.evaluation import make_driver
+from sb3_carla import CarlaEnv
+from sb3_carla.evaluation import Driver, make_driver
 
 Image = npt.NDArray[np.uint8]
 
@@ -29,17 +30,17 @@ WORLDS: dict[str, dict[str, str]] = {  # title and CarlaEnv's arguments; the fir
 GAP = 6  # [pixel] between the parts
 
 
-def drive(model: TD3, env: CarlaEnv, seed: int, moments: tuple[int, ...]) -> list[tuple[Image, Image]]:
+def drive(driver: Driver, env: CarlaEnv, seed: int, moments: tuple[int, ...]) -> list[tuple[Image, Image]]:
     """The views from behind and the observations at some steps of one episode; fewer if it ends before."""
     views: list[tuple[Image, Image]] = []
+    driver.begin(env, seed)
     observation, _ = env.reset(seed=seed)
     for step in range(moments[-1] + 1):
         if step in moments:
             view = env.render()
             assert view is not None
-            views.append((view, observation))
-        action, _ = model.predict(observation, deterministic=True)
-        observation, _, terminated, truncated, _ = env.step(action)
+            views.append((view, observation["image"] if isinstance(observation, dict) else observation))
+        observation, _, terminated, truncated, _ = env.step(driver.act(observation))
         if terminated or truncated:
             break
     return views
@@ -65,14 +66,14 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenario", default="lane_following", help="of one drive (default: %(default)s)")
     parser.add_argument("--worlds", action="store_true", help="one moment in each of several worlds")
     options = parser.parse_args()
-    model = TD3.load(options.model, device="cpu", buffer_size=1)
-    trained_with = make_driver(str(options.model), "td3").env_kwargs
+    driver = make_driver(str(options.model), "td3")
     rows = []
-    for title, arguments in WORLDS.items() if options.worlds else [("", {})]:
-        env = CarlaEnv(**{**trained_with, **arguments}, render_mode="rgb_array")
-        moments = drive(model, env, options.seed, MOMENT if options.worlds else MOMENTS)
+    for title, arguments in WORLDS.items() if options.worlds else [("", {"scenario": options.scenario})]:
+        env = CarlaEnv(**{**driver.env_kwargs, **arguments}, render_mode="rgb_array")
+        moments = drive(driver, env, options.seed, MOMENT if options.worlds else MOMENTS)
         env.close()
         for moment in moments:
             cv2.putText(moment[0], title, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
