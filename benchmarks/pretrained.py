@@ -1,7 +1,8 @@
 """Put a trained model into the package as a policy that users can try at once.
 
-    python benchmarks/learn.py --recipes ours --seeds 3 --steps 50000 --every 50000
-    python benchmarks/pretrained.py learn/runs/ours/3/zoo/td3/Carla-v0_1/Carla-v0.zip lane_following
+    python benchmarks/learn.py --recipes "ours, four towns" --seeds 1 --steps 100000 --every 100000
+    python benchmarks/pretrained.py learn/runs/ours-four-towns/1/zoo/td3/CarlaChangingTown-v0_1/CarlaChangingTown-v0.zip
+        lane_following --env CarlaChangingTown-v0
 
 Leaves out what only a continued training would read: the moments of the optimizers. What the model sees and does goes
 beside it, as rl_zoo3 would write it, so that ``enjoy`` and ``evaluate`` set up the same camera and actions.
