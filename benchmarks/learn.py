@@ -32,7 +32,7 @@ import yaml
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "zoo_configs/td3.yml").read_text(encoding="utf-8"))
 OUR_ENV = ["--env-kwargs", *(f"{name}:{value!r}" for name, value in CONFIG["default"]["env_kwargs"].items())]
-TRAIN_FREQ = CONFIG["default"]["train_freq"]
+OUR_SCHEDULE = ["-params", *(f"{name}:{CONFIG['default'][name]}" for name in ("batch_size", "train_freq"))]
 STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
 CONSTANT_RATES = "learning_rates:dict(actor_cnn=1e-4,actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)"
 WIDE_CAMERA = ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."]
@@ -67,6 +67,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
     "ours, four towns": ["--env", "CarlaChangingTown-v0"],
+    "ours, four towns, no forced turns": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "forced_turns:False"],
     "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [
         "--env-kwargs",
@@ -75,10 +76,12 @@ RECIPES: dict[str, list[str]] = {
     "before": ["-params", CONSTANT_RATES, "noise_type:normal"],  # the recipe before this one
     "before, wide camera": ["-params", CONSTANT_RATES, "noise_type:normal", *WIDE_CAMERA],
     "sb3": ["--preset", "sb3"],
-    "sb3, lr 1e-4": ["--preset", "sb3", "-params", "learning_rate:1e-4"],
-    "sb3, our env and schedule": ["--preset", "sb3", "-params", "batch_size:32", f"train_freq:{TRAIN_FREQ}", *OUR_ENV],
+    "sb3, our env and schedule": ["--preset", "sb3", *OUR_ENV, *OUR_SCHEDULE],
+    "sb3, lr 1e-4, our env and schedule": ["--preset", "sb3", *OUR_ENV, *OUR_SCHEDULE, "learning_rate:1e-4"],
     "founding": ["--preset", "founding", "--known-bad"],
+    "founding, our env and schedule": ["--preset", "founding", "--known-bad", *OUR_ENV, *OUR_SCHEDULE],
     "drq-v2": ["--preset", "drq-v2"],
+    "drq-v2, our env and schedule": ["--preset", "drq-v2", *OUR_ENV, *OUR_SCHEDULE],
     "sac": ["--algo", "sac"],
     "tqc": ["--algo", "tqc"],
     "crossq": ["--algo", "crossq"],

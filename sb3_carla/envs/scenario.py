@@ -59,8 +59,8 @@ class Scenario:
     camera_pitch_deg: float = 0.0  # [deg] nose up
     camera_fov_deg: float = 90.0  # [deg] horizontal
     # Episode
-    # "free": follow the lane, any branch is right; begins where no turn is forced. "planned": to a drawn goal
-    route: str = "free"
+    route: str = "free"  # follow the lane, any branch is right; or "planned": to a drawn goal
+    forced_turns: bool = False  # whether a free route may begin where the road goes on by a turn only, such as at a T
     route_length: float = 200.0  # [m] of a planned route; of a free one: how much counts as complete in the metrics
     place: str | None = None  # what a planned route has to pass: "junction", "roundabout", or anything
     spawn_point: int | None = None  # index among the map's spawn points; None: drawn per episode
@@ -83,7 +83,7 @@ class Scenario:
             raise ConfigurationError(f"town={self.town!r}: one of several towns is no file. Give names of maps.")
         if not self.weathers or not all(isinstance(name, str) for name in self.weathers):
             raise ConfigurationError(f"weather={self.weather!r} is no name and no list of names. Give one of these.")
-        for name in ("speed_limiter", "traffic_rules", "npc_lane_changes"):
+        for name in ("speed_limiter", "traffic_rules", "npc_lane_changes", "forced_turns"):
             require_bool(name, getattr(self, name))
         for name, known in CHOICES.items():
             require_choice(name, getattr(self, name), known)
@@ -92,6 +92,8 @@ class Scenario:
                 require_choice(name, getattr(self, name), known)
         if self.place is not None and self.route != "planned":
             raise ConfigurationError(f"place={self.place!r} needs a route to it. Give route='planned' too.")
+        if self.forced_turns and self.route == "planned":
+            raise ConfigurationError("forced_turns=True is for route='free': a planned route turns anyway. Drop it.")
         for name, minimum in _MINIMUM_INTEGERS.items():
             if getattr(self, name) is not None or name not in _OPTIONAL:
                 require_integer(name, getattr(self, name), minimum)

@@ -247,7 +247,7 @@ class DrivingTask:
         """Find the kind of place that the scenario needs, and the spawn points before one."""
         client, scenario = self.client, self.scenario
         self._place: frozenset[LaneKey] = frozenset()
-        if scenario.route == "free":
+        if scenario.route == "free" and not scenario.forced_turns:
             farthest = scenario.target_speed * scenario.step_seconds * scenario.max_episode_steps
             self._starts = spawn_points_straight_on(client.map, client.lanes, client.spawn_points, farthest)
         else:

@@ -6,7 +6,7 @@ import carla
 import numpy as np
 import pytest
 
-from sb3_carla.envs import ConfigurationError
+from sb3_carla.envs import CarlaEnv, ConfigurationError
 from sb3_carla.envs.places import FORCED_TURN, lanes_of, spawn_points_before, spawn_points_straight_on
 from sb3_carla.envs.planner import RouteTracker, plan_route
 from sb3_carla.envs.route import LaneGraph, angle_difference
@@ -150,3 +150,21 @@ def test_where_every_road_ends_soon_a_free_route_begins_where_it_is_longest(
     near = [point for point in roadside if point not in far]
     kept = spawn_points_straight_on(town, graph, near, 400.0)
     assert 0 < len(kept) < len(near)
+
+
+def test_forced_turns_lie_ahead_only_of_a_free_route_that_asked_for_them(town: carla.Map, address: str) -> None:
+    host, port = address.split(":")
+    world = carla.Client(host, int(port)).get_world()
+    forced = {}
+    for wanted in (False, True):
+        env = CarlaEnv(address, forced_turns=wanted, max_episode_steps=500)  # 500 steps of 0.05 s at 30 km/h: 208 m
+        turns = []
+        for seed in range(12):
+            env.reset(seed=seed)
+            (ego,) = world.get_actors().filter("vehicle.*")
+            turns.append(max(turns_ahead(town, ego.get_transform(), 200.0), default=0.0))
+        env.close()
+        forced[wanted] = [turn > FORCED_TURN for turn in turns]
+    assert not any(forced[False])
+    assert any(forced[True])
+    assert not all(forced[True])

@@ -45,6 +45,7 @@ def test_overrides_replace_single_fields_and_single_reward_weights() -> None:
         ("lane_following", {"fixed_delta_seconds": 0.5}, "fixed_delta_seconds=0.5"),
         ("lane_following", {"speed_limiter": 1}, "speed_limiter=1"),
         ("lane_following", {"observation": "pixels"}, "observation='pixels'"),
+        ("route", {"forced_turns": True}, "forced_turns=True is for route='free'"),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_by_name(name: str, overrides: dict[str, object], message: str) -> None:
