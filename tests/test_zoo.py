@@ -159,8 +159,33 @@ def test_other_algorithms_have_sections_for_the_same_environments(algo: str) -> 
 
 @pytest.mark.parametrize("algo", ["sac", "tqc", "crossq", "ppo"])
 def test_other_algorithms_are_compared_in_the_same_environment(algo: str) -> None:
-    ours, other = (read_section(str(packaged_config(f"{name}.yml")), "Carla-v0") for name in ("td3", algo))
-    assert other["env_kwargs"] == ours["env_kwargs"]
+    for env_id in section_names(packaged_config(f"{algo}.yml")):
+        ours, other = (read_section(str(packaged_config(f"{name}.yml")), env_id) for name in ("td3", algo))
+        for key in ("env_kwargs", "normalize", "n_timesteps"):
+            assert other.get(key) == ours.get(key)
+
+
+@pytest.mark.parametrize(
+    ("algo", "env_id"),
+    [
+        *((algo, "Carla-v0") for algo in ("sac", "tqc", "crossq", "ppo")),
+        *((algo, "CarlaLightTraffic-v0") for algo in ("sac", "tqc", "ppo")),
+    ],
+)
+def test_the_packaged_sections_of_other_algorithms_train(algo: str, env_id: str) -> None:
+    short = ["n_steps:20", "batch_size:20"] if algo == "ppo" else ["learning_starts:20", "buffer_size:100"]
+    run = train(["--env", env_id, "--algo", algo, "-n", "40", "--verbose", "0", "--no-video", "-params", *short])
+    assert run is not None
+    assert (run.steps, run.failure) == (40, None)
+    assert run.model.exists()
+
+
+def test_a_callback_that_the_algorithm_has_nothing_for_is_one_error_and_leaves_nothing(folder: Path) -> None:
+    section = {"policy": "CnnPolicy", "n_timesteps": 20, "n_steps": 10, "callback": f"{STOP}Explosion"}
+    Path("section.yml").write_text(yaml.safe_dump({ENV_ID: section}))
+    with pytest.raises(CommandError, match="The training cannot start: PPO has no actor"):
+        train(["--env", ENV_ID, "--algo", "ppo", "--conf-file", "section.yml", "--verbose", "0", "-f", "logs"])
+    assert [path.name for path in folder.glob("logs/*/*")] == []
 
 
 def test_a_preset_trains_by_its_name() -> None:

@@ -24,6 +24,7 @@ from sb3_carla.command_line import CommandError
 from sb3_carla.envs.errors import CarlaEnvError
 from sb3_carla.td3 import NonFiniteGradients
 from sb3_carla.zoo.hyperparameters import check_env_kwargs, check_section, plain_numbers, resolve_classes
+from sb3_stability import UnreadableModelError
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,9 @@ class RunManager(ExperimentManager):
                 self._put_away()
                 raise
             self._failure = f"The training broke off after {model.num_timesteps} steps: {error}"
+        except UnreadableModelError as error:  # a callback of the configuration that this algorithm has nothing for
+            self._put_away()
+            raise CommandError(f"The training cannot start: {error}") from error
         finally:
             _close(self._eval_envs)
         # SB3 writes its log every few episodes and drops the rest, which is the part that shows why a run was stopped.
