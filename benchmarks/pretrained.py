@@ -1,6 +1,6 @@
 """Put a trained model into the package as a policy that users can try at once.
 
-    python benchmarks/learn.py --recipes "ours, four towns" --seeds 1 --steps 100000 --every 100000
+    python benchmarks/learn.py --recipes "ours, four towns" --seeds 1 --steps 120000 --every 120000
     python benchmarks/pretrained.py learn/runs/ours-four-towns/1/zoo/td3/CarlaChangingTown-v0_1/CarlaChangingTown-v0.zip
         lane_following --env CarlaChangingTown-v0
 
