@@ -67,6 +67,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
     "ours, four towns": ["--env", "CarlaChangingTown-v0"],
+    "ours, four towns, 120 000 steps": ["--env", "CarlaChangingTown-v0", "-n", "120000"],
     "ours, four towns, no forced turns": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "forced_turns:False"],
     "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [
@@ -217,12 +218,14 @@ def show(rows: list[dict[str, str]], folder: Path, at: int) -> None:
 
 
 def plot(rows: list[dict[str, str]], path: Path) -> None:
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     towns = sorted({row["town"] for row in rows})
     figure = Figure(figsize=(6 * len(towns), 4), layout="constrained")
     axes = figure.subplots(1, len(towns), squeeze=False)[0]
     for axis, town in zip(axes, towns, strict=True):
+        axis.set_prop_cycle(color=colormaps["tab20"](range(20)))
         for recipe in dict.fromkeys(row["recipe"] for row in rows if row["town"] == town):
             by_seed: dict[str, dict[int, float]] = defaultdict(dict)
             for row in rows:

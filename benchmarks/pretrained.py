@@ -1,8 +1,8 @@
 """Put a trained model into the package as a policy that users can try at once.
 
-    python benchmarks/learn.py --recipes "ours, four towns" --seeds 1 --steps 120000 --every 120000
-    python benchmarks/pretrained.py learn/runs/ours-four-towns/1/zoo/td3/CarlaChangingTown-v0_1/CarlaChangingTown-v0.zip
-        lane_following --env CarlaChangingTown-v0
+    python benchmarks/learn.py --recipes "ours, four towns, 120 000 steps" --seeds 1 --every 120000
+    cd learn/runs/ours-four-towns-120-000-steps/1/zoo/td3/CarlaChangingTown-v0_1
+    python PATH/TO/benchmarks/pretrained.py CarlaChangingTown-v0.zip lane_following --env CarlaChangingTown-v0
 
 Leaves out what only a continued training would read: the moments of the optimizers. What the model sees and does goes
 beside it, as rl_zoo3 would write it, so that ``enjoy`` and ``evaluate`` set up the same camera and actions.
