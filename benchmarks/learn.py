@@ -68,6 +68,9 @@ RECIPES: dict[str, list[str]] = {
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
     "ours, four towns": ["--env", "CarlaChangingTown-v0"],
     "ours, four towns, 120 000 steps": ["--env", "CarlaChangingTown-v0", "-n", "120000"],
+    "ours, four towns, slower in bends": [
+        "--env", "CarlaChangingTown-v0", "--env-kwargs", "max_lateral_acceleration:2.5",
+    ],
     "ours, four towns, no forced turns": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "forced_turns:False"],
     "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [

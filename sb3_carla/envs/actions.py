@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,8 @@ from sb3_carla.envs.scenario import Scenario
 # The pairs of steer and pedal that a discrete action stands for: action 5 * pedal + steer.
 STEERS = (-1.0, -0.4, 0.0, 0.4, 1.0)  # left to right
 PEDALS = (-1.0, 0.0, 1.0)  # brake, roll, throttle
+FULL_LOCK = math.radians(70.0)  # [rad] of the front wheels at steer = 1, of CARLA's cars
+WHEELBASE = 3.0  # [m] about that of CARLA's Model 3
 CRUISE_GAIN = 0.5  # [1/(m/s)] share of full throttle or brake per difference to the wanted speed
 DISCRETE_ACTIONS = tuple((steer, pedal) for pedal, steer in itertools.product(PEDALS, STEERS))
 
@@ -48,6 +51,21 @@ def pedals_for(wanted: float, speed: float, max_brake: float) -> tuple[float, fl
     """
     pedal = CRUISE_GAIN * (wanted - speed)
     return min(max(pedal, 0.0), 1.0), min(max(-pedal, 0.0), max_brake)
+
+
+def bend_speed(steer: float, lateral_acceleration: float) -> float:
+    """The speed [m/s] at which steering takes the car round with a lateral acceleration.
+
+    A kinematic bicycle drives a circle of the curvature k = tan(wheel angle) / wheelbase, and v^2 * k pulls outwards.
+
+    :param steer: of full lock, -1 to 1
+    :param lateral_acceleration: [m/s^2]
+
+    >>> round(bend_speed(0.25, 2.5), 1), bend_speed(0.0, 2.5)
+    (4.9, inf)
+    """
+    curvature = math.tan(abs(steer) * FULL_LOCK) / WHEELBASE
+    return math.sqrt(lateral_acceleration / curvature) if curvature > 0.0 else math.inf
 
 
 class ControlFilter:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sb3_carla.envs.actions import FULL_LOCK, WHEELBASE
 from sb3_carla.envs.observation import STATE_SIZE
 
 LATERAL_ACCELERATION = 2.0  # [m/s^2] that the driver accepts in a bend
-FULL_LOCK = math.radians(70.0)  # [rad] at steer = 1, of CARLA's cars
 COMFORTABLE_BRAKING = 2.0  # [m/s^2] with which it approaches what stands in its way
 GAP = 4.0  # [m] that it keeps to what stands in its way
 STOP_GAP = 1.0  # [m] that it keeps to a stop line
@@ -27,13 +27,13 @@ class PursuitDriver:
     Source: R. C. Coulter, "Implementation of the Pure Pursuit Path Tracking Algorithm", CMU-RI-TR-92-01, 1992.
 
     :param target_speed: [m/s] on a straight road
-    :param wheelbase: [m] of the car; CARLA's Model 3 has about 3 m
+    :param wheelbase: [m] of the car
     :param max_steer: the scenario's ``max_steer``
     :param max_brake: the scenario's ``max_brake``
     """
 
     def __init__(
-        self, target_speed: float = 8.0, wheelbase: float = 3.0, max_steer: float = 0.4, max_brake: float = 0.3
+        self, target_speed: float = 8.0, wheelbase: float = WHEELBASE, max_steer: float = 0.4, max_brake: float = 0.3
     ) -> None:
         self.target_speed = target_speed
         self.wheelbase = wheelbase

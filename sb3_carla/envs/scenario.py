@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class Scenario:
     # Actions
     actions: str = "continuous"  # steer and pedal; or "speed": steer and wanted speed; or "discrete": 15 pairs
     action_smoothing: float = 0.0  # share of the previous control in the new one, 0..1: a low-pass filter
+    max_lateral_acceleration: float = math.inf  # [m/s^2] with actions="speed": hard steering slows
     steer_rate: float = 0.0  # [1/s] greatest change of the steering of full lock 1; 0: no limit
     # Observation: the front camera, the newest frames stacked
     observation: str = "image"  # or "dict": the image and a state vector, see observation.py
@@ -165,6 +167,7 @@ _RANGES = {
     "max_steer": (0.01, 1.0),
     "max_brake": (0.01, 1.0),
     "action_smoothing": (0.0, 0.99),
+    "max_lateral_acceleration": (0.1, math.inf),
     "steer_rate": (0.0, 1000.0),
     "image_noise": (0.0, 255.0),
     "state_noise": (0.0, 10.0),

@@ -9,7 +9,7 @@ import carla
 import numpy as np
 import numpy.typing as npt
 
-from sb3_carla.envs.actions import ControlFilter, pedals_for
+from sb3_carla.envs.actions import ControlFilter, bend_speed, pedals_for
 from sb3_carla.envs.client import CarlaClient
 from sb3_carla.envs.ego import Ego
 from sb3_carla.envs.errors import ConfigurationError
@@ -130,12 +130,13 @@ class DrivingTask:
         scenario = self.scenario
         target_speed = self._target_speed()
         steer, pedal = self._control(steer, pedal)
+        allowed = bend_speed(steer * scenario.max_steer, scenario.max_lateral_acceleration)
         metres = 0.0
         red_lights = stop_signs = 0
         for _ in range(scenario.action_repeat):
             if not self._autopilot:
                 if scenario.actions == "speed":
-                    wanted = 0.5 * (pedal + 1.0) * target_speed
+                    wanted = min(0.5 * (pedal + 1.0) * target_speed, allowed)
                     throttle, brake = pedals_for(wanted, self._speed, scenario.max_brake)
                 else:
                     limited = scenario.speed_limiter and self._speed > target_speed

@@ -16,8 +16,8 @@ from sb3_carla.zoo.hyperparameters import accepted_arguments
 # What a model was trained to see and do; the rest of a run's env_kwargs belongs to its own task.
 INTERFACE = (
     "fixed_delta_seconds", "action_repeat", "vehicle", "max_steer", "max_brake", "target_speed_kmh", "speed_limiter",
-    "actions", "action_smoothing", "steer_rate", "observation", "state", "camera", "image_size", "image_width",
-    "frame_stack", "camera_x", "camera_z", "camera_pitch_deg", "camera_fov_deg",
+    "actions", "action_smoothing", "max_lateral_acceleration", "steer_rate", "observation", "state", "camera",
+    "image_size", "image_width", "frame_stack", "camera_x", "camera_z", "camera_pitch_deg", "camera_fov_deg",
 )  # fmt: skip
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"  # a folder per policy, laid out as rl_zoo3's runs
 

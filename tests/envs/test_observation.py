@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sb3_carla import CarlaEnv
-from sb3_carla.envs.actions import DISCRETE_ACTIONS, ControlFilter
+from sb3_carla.envs.actions import DISCRETE_ACTIONS, FULL_LOCK, WHEELBASE, ControlFilter, bend_speed
 from sb3_carla.envs.observation import Sensing
 from sb3_carla.envs.scenario import Scenario
 
@@ -101,6 +104,27 @@ def test_a_speed_action_is_held_and_its_least_stops_the_car(address: str) -> Non
         reached.append(info["speed_kmh"])
     env.close()
     assert reached == pytest.approx([10.0, 20.0, 0.0], abs=1.5)
+
+
+def test_the_steering_bounds_the_wanted_speed(address: str) -> None:
+    fastest = {}
+    for limit in (1.0, math.inf):
+        env = CarlaEnv(address, actions="speed", image_size=16, max_steer=0.25, max_lateral_acceleration=limit)
+        env.reset(seed=0)
+        terminated, speeds = False, []
+        while not terminated:  # round to the right until the road ends
+            *_, terminated, _, info = env.step(np.ones(2, np.float32))
+            speeds.append(info["speed_kmh"] / 3.6)
+        env.close()
+        fastest[limit] = max(speeds)
+    assert fastest[1.0] < 1.1 * bend_speed(0.25, 1.0) < fastest[math.inf]
+
+
+@given(steer=st.floats(0.01, 1.0), limit=st.floats(0.1, 20.0))
+def test_at_the_bend_speed_the_lateral_acceleration_is_the_limit(steer: float, limit: float) -> None:
+    radius = WHEELBASE / math.tan(steer * FULL_LOCK)
+    assert bend_speed(steer, limit) ** 2 / radius == pytest.approx(limit)
+    assert bend_speed(-steer, limit) == bend_speed(steer, limit)
 
 
 def test_smoothing_and_the_steering_rate_slow_the_controls_down() -> None:

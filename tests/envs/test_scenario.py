@@ -43,6 +43,7 @@ def test_overrides_replace_single_fields_and_single_reward_weights() -> None:
         ("lane_following", {"target_speed_kmh": "fast"}, "target_speed_kmh='fast'"),
         ("lane_following", {"target_speed_kmh": float("nan")}, "target_speed_kmh=nan"),
         ("lane_following", {"fixed_delta_seconds": 0.5}, "fixed_delta_seconds=0.5"),
+        ("lane_following", {"max_lateral_acceleration": 0.0}, "max_lateral_acceleration=0.0"),
         ("lane_following", {"speed_limiter": 1}, "speed_limiter=1"),
         ("lane_following", {"observation": "pixels"}, "observation='pixels'"),
         ("route", {"forced_turns": True}, "forced_turns=True is for route='free'"),
