@@ -53,8 +53,8 @@ class CarlaEnv(gym.Env[Observation, Action]):
     - Action: ``Box(-1, 1, (2,), float32)``: steer (right positive) and throttle (positive) or brake (negative);
       1 and -1 stand for the scenario's ``max_steer`` and ``max_brake``; above the target speed its
       ``speed_limiter`` takes the throttle away. With ``actions="speed"`` the second is the wanted speed, -1 standing,
-      1 the target speed, and steering in which that pushed the car sideways with more than
-      ``max_lateral_acceleration`` slows it down; with ``actions="discrete"`` one of 15 pairs (:mod:`sb3_carla.envs.actions`).
+      1 the target speed, and steering that would push the car sideways by more than ``max_lateral_acceleration``
+      slows it down; with ``actions="discrete"`` one of 15 pairs (:mod:`sb3_carla.envs.actions`).
     - Reward: the sum of ``info["reward_terms"]``, see :mod:`sb3_carla.envs.reward`.
     - Terminated: collision, off road, wrong way, stuck, off route, goal; ``info["termination"]`` says which.
     - ``info["metrics"]`` at an episode's end: :class:`sb3_carla.envs.metrics.EpisodeMetrics` as a dict.
