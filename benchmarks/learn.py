@@ -71,6 +71,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, four towns, slower in bends": [
         "--env", "CarlaChangingTown-v0", "--env-kwargs", "max_lateral_acceleration:2.5",
     ],
+    "ours, four towns, centring 1": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "reward:dict(centring=1.)"],
     "ours, four towns, no forced turns": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "forced_turns:False"],
     "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [
