@@ -226,7 +226,7 @@ def plot(rows: list[dict[str, str]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     towns = sorted({row["town"] for row in rows})
-    figure = Figure(figsize=(6 * len(towns), 4), layout="constrained")
+    figure = Figure(figsize=(6 * len(towns) + 2.5, 4), layout="constrained")
     axes = figure.subplots(1, len(towns), squeeze=False)[0]
     for axis, town in zip(axes, towns, strict=True):
         axis.set_prop_cycle(color=colormaps["tab20"](range(20)))
@@ -253,7 +253,7 @@ def plot(rows: list[dict[str, str]], path: Path) -> None:
                     alpha=0.5,
                 )
         axis.set(title=town, xlabel="environment steps", ylabel="metres per episode, mean and seeds", ylim=(0, None))
-        axis.legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=120)
 
 
