@@ -185,7 +185,11 @@ def interval(by_seed: list[npt.NDArray[np.float64]], draws: int = 2000) -> tuple
 def grouped(rows: list[dict[str, str]]) -> dict[tuple[str, str, int], list[dict[str, str]]]:
     groups: dict[tuple[str, str, int], list[dict[str, str]]] = defaultdict(list)
     for row in rows:
-        groups[row["recipe"], row["town"], int(row["steps"])].append(row)
+        group = groups[row["recipe"], row["town"], int(row["steps"])]
+        if row["seed"] in (other["seed"] for other in group):  # as results of two folders put together may have it
+            where = f"{row['recipe']}, seed {row['seed']}, {row['steps']} steps, {row['town']}"
+            raise SystemExit(f"results.csv has two rows of {where}. Remove one of them.")
+        group.append(row)
     return groups
 
 
