@@ -276,6 +276,9 @@ def test_the_npcs_of_a_scenario_drive(server: EmbeddedServer) -> None:
     client.set_timeout(10.0)
     world = client.get_world()
     env.step(STAND)
+    deadline = time.monotonic() + 10.0
+    while not len(world.get_actors()) and time.monotonic() < deadline:
+        time.sleep(0.01)  # a client knows no actors before it has received a frame, which another one's tick sends
     npcs = [one for one in world.get_actors().filter("vehicle.*") if "npc" in one.attributes["role_name"]]
     before = [one.get_location() for one in npcs]
     for _ in range(100):
