@@ -36,6 +36,9 @@ OUR_SCHEDULE = ["-params", *(f"{name}:{CONFIG['default'][name]}" for name in ("b
 STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
 CONSTANT_RATES = "learning_rates:dict(actor_cnn=1e-4,actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)"
 WIDE_CAMERA = ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."]
+FOUR_TOWNS = [
+    "--env", "CarlaChangingTown-v0", "--env-kwargs", "town:('Town_Blocks','Town_Quarter','Town_Ring','Town_Hills')",
+]  # fmt: skip
 # What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
     "ours": [],
@@ -66,13 +69,12 @@ RECIPES: dict[str, list[str]] = {
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
     "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
-    "ours, four towns": ["--env", "CarlaChangingTown-v0"],
-    "ours, four towns, 120 000 steps": ["--env", "CarlaChangingTown-v0", "-n", "120000"],
-    "ours, four towns, slower in bends": [
-        "--env", "CarlaChangingTown-v0", "--env-kwargs", "max_lateral_acceleration:2.5",
-    ],
-    "ours, four towns, centring 1": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "reward:dict(centring=1.)"],
-    "ours, four towns, no forced turns": ["--env", "CarlaChangingTown-v0", "--env-kwargs", "forced_turns:False"],
+    "ours, sixteen towns": ["--env", "CarlaChangingTown-v0"],
+    "ours, four towns": FOUR_TOWNS,
+    "ours, four towns, 120 000 steps": [*FOUR_TOWNS, "-n", "120000"],
+    "ours, four towns, slower in bends": [*FOUR_TOWNS, "max_lateral_acceleration:2.5"],
+    "ours, four towns, centring 1": [*FOUR_TOWNS, "reward:dict(centring=1.)"],
+    "ours, four towns, no forced turns": [*FOUR_TOWNS, "forced_turns:False"],
     "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [
         "--env-kwargs",

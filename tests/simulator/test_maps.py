@@ -5,27 +5,28 @@ from __future__ import annotations
 import itertools
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_carla.simulator import maps
 from sb3_carla.simulator.maps.alignment import Corner, Pose, course, turn
-from sb3_carla.simulator.maps.draw import TOWNS, main, town_blocks
+from sb3_carla.simulator.maps.draw import main, town_blocks, towns
 from sb3_carla.simulator.maps.network import Town
+from sb3_carla.simulator.maps.random_town import random_town
 
 carla = pytest.importorskip("carla")
 
 FOLDER = Path(maps.__file__).parent
 
 
-@pytest.fixture(scope="module", params=TOWNS, ids=lambda draw: draw.__name__)
+@pytest.fixture(scope="module", params=towns(), ids=lambda town: town.name)
 def town(request: pytest.FixtureRequest) -> Town:
-    return request.param()
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +54,13 @@ def test_the_committed_file_is_what_the_program_draws(town: Town) -> None:
 
 
 def test_every_committed_town_is_drawn_by_the_program() -> None:
-    assert {path.stem for path in FOLDER.glob("*.xodr")} == {draw().name for draw in TOWNS}
+    assert {path.stem for path in FOLDER.glob("*.xodr")} == {town.name for town in towns()}
 
 
 def test_the_program_writes_its_files_beside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sb3_carla.simulator.maps.draw.__file__", str(tmp_path / "draw.py"))
     main()
-    assert {path.name for path in tmp_path.iterdir()} == {f"{draw().name}.xodr" for draw in TOWNS}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{town.name}.xodr" for town in towns()}
 
 
 def test_traffic_can_go_on_and_come_from_everywhere(road_map: Any) -> None:
@@ -170,6 +171,14 @@ def test_turns_that_no_arc_can_make_are_refused(end: Pose) -> None:
         turn(Pose(0, 0, 0), end)
 
 
-def test_drawing_twice_gives_the_same(town: Town) -> None:
-    draw: Callable[[], Town] = next(draw for draw in TOWNS if draw().name == town.name)
-    assert draw().opendrive() == town.opendrive()
+def test_drawing_twice_gives_the_same() -> None:
+    assert [town.opendrive() for town in towns()] == [town.opendrive() for town in towns()]
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_traffic_can_flow_everywhere_in_a_town_of_any_seed(seed: int) -> None:
+    drawn = carla.Map("Town_Drawn", random_town("Town_Drawn", seed).opendrive())
+    test_traffic_can_go_on_and_come_from_everywhere(drawn)
+    test_every_lane_can_be_reached_from_every_other(drawn)
+    test_bends_are_wide_enough_to_drive(drawn, in_junction=True, smallest=8.0)

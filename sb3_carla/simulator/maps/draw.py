@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sb3_carla.simulator.maps.alignment import Corner
 from sb3_carla.simulator.maps.network import Road, Town
+from sb3_carla.simulator.maps.random_town import random_town
 
 
 def town_blocks() -> Town:
@@ -282,13 +283,15 @@ def town_circle() -> Town:
     )
 
 
-TOWNS = (town_blocks, town_curves, town_quarter, town_ring, town_hills, town_circle)
+def towns() -> list[Town]:
+    """All built-in towns."""
+    by_hand = (town_blocks(), town_curves(), town_quarter(), town_ring(), town_hills(), town_circle())
+    return [*by_hand, *(random_town(f"Town_Random{seed}", seed) for seed in range(1, 13))]
 
 
 def main() -> None:
     """Write every built-in town beside this file."""
-    for draw in TOWNS:
-        town = draw()
+    for town in towns():
         path = Path(__file__).with_name(f"{town.name}.xodr")
         path.write_text(town.opendrive(), encoding="utf-8", newline="\n")
         print(f"{path.name}: {len(town.roads)} roads, {len(town.junctions)} junctions")

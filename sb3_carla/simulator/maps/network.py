@@ -124,9 +124,13 @@ class Town:
             )
         return arms
 
+    def arms(self, name: str) -> list[Arm]:
+        """The arms of a junction in counter-clockwise order."""
+        return self._arms[name]
+
     def turns(self, name: str) -> list[Turn]:
         """Every way through a junction: right from the outermost lane, left from the innermost, straight in lane."""
-        arms = self._arms[name]
+        arms = self.arms(name)
         turns = []
         for i, source in enumerate(arms):
             for step in range(1, len(arms)):
