@@ -7,6 +7,7 @@ the number of those it was trained in.
 
 from __future__ import annotations
 
+import cmath
 import itertools
 import math
 import random
@@ -16,16 +17,23 @@ import networkx
 from sb3_carla.simulator.maps.alignment import Corner, Point, course
 from sb3_carla.simulator.maps.network import Road, Town
 
-_BLOCK = 90.0  # side of a block before anything is moved [m]
+_AT_JUNCTION = 24.0  # a road is straight so far from the centre of a junction, whose turns need no more room [m]
+_SHARPEST = math.radians(50)  # least angle between two roads that meet, for which that is room enough
+_ASTRAY = math.radians(
+    15
+)  # by how much a road may leave a junction beside the direction of the next corner of its block
 _CLOSEST = 14.0  # least distance between the middles of two roads, away from junctions [m]
-_AT_JUNCTION = 24.0  # how far a junction reaches at most, and where roads may be closer, from its centre [m]
-_SHARPEST = math.radians(50)  # least angle between two roads that meet
+_TRIES = 200  # to wind a road, before everything is drawn again
 
 _Node = tuple[int, int]  # column and row
 
 
+class _Misfit(Exception):
+    """What was drawn cannot be a town."""
+
+
 def random_town(name: str, seed: int) -> Town:
-    """A town of 4 to 11 junctions on a bent grid, some of whose streets are left out.
+    """A town of at least four junctions on a bent grid, some of whose streets are left out.
 
     :param name: what it is called
     :param seed: the same seed draws the same town
@@ -39,87 +47,94 @@ def random_town(name: str, seed: int) -> Town:
     bends = rng.choice(((0, 0, 1), (0, 1, 2), (0, 1, 2, 2)))
     while True:
         try:
-            town = _draw(name, size, bends, rng)
-            town.opendrive()
-        except ValueError:
-            continue  # A course or a turn does not fit: draw again.
-        if _has_room(town):
-            return town
+            return _draw(name, size, bends, rng)
+        except _Misfit:
+            continue
 
 
 def _draw(name: str, size: tuple[int, int], bends: tuple[int, ...], rng: random.Random) -> Town:
-    """One try, which may not fit.
+    """One try.
 
     :param size: columns and rows of the grid
     :param bends: from how many bends a street draws, per side of a block
-    :raise ValueError: when it cannot be a town
+    :raise _Misfit: when it cannot be a town
     """
-    columns, rows = ([i * _BLOCK + rng.uniform(-12, 12) for i in range(count)] for count in size)
+    columns, rows = (list(itertools.accumulate(rng.uniform(75, 105) for _ in range(count))) for count in size)
     place: dict[_Node, Point] = {
-        (i, j): (x + rng.uniform(-14, 14), y + rng.uniform(-14, 14))
+        (i, j): (x + rng.uniform(-10, 10), y + rng.uniform(-10, 10))
         for (i, x), (j, y) in itertools.product(enumerate(columns), enumerate(rows))
     }
     streets = networkx.grid_2d_graph(*size)
     streets.remove_edges_from(rng.sample(sorted(streets.edges), k=rng.randint(1, len(place) // 3)))
+    # Who drives over a bridge of the graph cannot come back.
     if not networkx.is_connected(streets) or networkx.has_bridges(streets):
-        raise ValueError("Who drives over a bridge of the graph cannot come back.")
+        raise _Misfit
     junctions = sorted(node for node in streets if streets.degree[node] > 2)
-    roads: dict[frozenset[_Node], Road] = {}
-    for start in junctions:
-        for second in sorted(streets[start]):
-            path = _along(streets, start, second)
-            ends = frozenset((path[0], path[-1]))
-            if path > path[::-1]:
-                continue  # It is drawn from its other end.
-            if len(ends) == 1 or ends in roads:
-                raise ValueError("Two junctions have one road between them, so that a name says which.")
-            corners: list[Corner] = []
-            for here, there in itertools.pairwise(path):
-                corners += _wind(place[here], place[there], rng.choice(bends), rng)
-                if there != path[-1]:
-                    corners.append(Corner(*place[there], rng.uniform(20, 36), rng.uniform(4, 8)))
-            roads[ends] = Road(_label(path[0]), _label(path[-1]), tuple(corners), speed_kmh=rng.choice((30, 50)))
-    return Town(
+    paths = sorted({_along(streets, node, second) for node in junctions for second in streets[node]})
+    ends = {frozenset((path[0], path[-1])) for path in paths}
+    # Two junctions have one road between them at most, so that their names say which.
+    if len(junctions) < 4 or len(ends) < len(paths) or any(len(pair) == 1 for pair in ends):
+        raise _Misfit
+    town = Town(
         name,
         {_label(node): place[node] for node in junctions},
-        list(roads.values()),
+        [_wind([place[node] for node in path], _label(path[0]), _label(path[-1]), bends, rng) for path in paths],
         middle_mark=rng.choice(("white", "yellow")),
         sidewalks=rng.random() < 0.7,
         lights=frozenset(_label(node) for node in junctions if rng.random() < 0.4),
     )
+    if not _has_room(town):
+        raise _Misfit
+    return town
 
 
-def _along(streets: networkx.Graph[_Node], start: _Node, second: _Node) -> list[_Node]:
-    """The nodes from a junction by way of its neighbour to the next junction."""
+def _along(streets: networkx.Graph[_Node], start: _Node, second: _Node) -> tuple[_Node, ...]:
+    """The nodes from a junction by way of its neighbour to the next junction, the same from both ends."""
     path = [start, second]
     while streets.degree[path[-1]] == 2:
         path.append(next(node for node in streets[path[-1]] if node != path[-2]))
-    return path
+    return min(tuple(path), tuple(path[::-1]))
 
 
 def _label(node: _Node) -> str:
     return f"column-{node[0]}-row-{node[1]}"
 
 
-def _wind(start: Point, end: Point, count: int, rng: random.Random) -> list[Corner]:
-    """So many bends beside the straight line between two points."""
-    way = complex(*end) - complex(*start)
-    corners = []
-    for i in range(count):
-        along, aside = (i + 1 + rng.uniform(-0.2, 0.2)) / (count + 1), rng.uniform(-14, 14)
-        point = complex(*start) + along * way + aside * 1j * way / abs(way)
-        corners.append(Corner(point.real, point.imag, rng.uniform(20, 40), rng.uniform(4, 10)))
-    return corners
+def _wind(points: list[Point], start: str, end: str, bends: tuple[int, ...], rng: random.Random) -> Road:
+    """A road along these points with bends beside the straight lines between them."""
+    speed_kmh = rng.choice((30, 50))
+    for _ in range(_TRIES):
+        corners: list[Corner] = []
+        for here, there in itertools.pairwise(points):
+            count, way = rng.choice(bends), complex(*there) - complex(*here)
+            for i in range(count):
+                along, aside = (i + 1 + rng.uniform(-0.2, 0.2)) / (count + 1), rng.uniform(-14, 14)
+                point = complex(*here) + along * way + aside * 1j * way / abs(way)
+                corners.append(Corner(point.real, point.imag, rng.uniform(20, 40), rng.uniform(4, 10)))
+            corners.append(Corner(*there, rng.uniform(20, 36), rng.uniform(4, 8)))
+        corners.pop()  # the last point is a junction
+        try:
+            pieces = course(points[0], corners, points[-1])
+        except ValueError:
+            continue
+        ends_straight = min(pieces[0].length, pieces[-1].length) > _AT_JUNCTION
+        turned = _angle(points[0], points[1], pieces[0].end[:2]), _angle(points[-1], points[-2], pieces[-1].start[:2])
+        if ends_straight and max(turned) < _ASTRAY:
+            return Road(start, end, tuple(corners), speed_kmh=speed_kmh)
+    raise _Misfit
+
+
+def _angle(centre: Point, one: Point, other: Point) -> float:
+    """The angle between the directions from a centre to two points [rad]."""
+    to_one, to_other = complex(*one) - complex(*centre), complex(*other) - complex(*centre)
+    return abs(cmath.phase(to_one / to_other))
 
 
 def _has_room(town: Town) -> bool:
-    """Whether the town has junctions enough, none is too wide or too sharp, and no road comes too close to another."""
-    if len(town.junctions) < 4:
-        return False
+    """Whether no junction is too sharp and no road comes too close to another."""
     for name in town.junctions:
         for arm, other in itertools.combinations(town.arms(name), 2):
-            angle = abs(math.remainder(arm.outward - other.outward, math.tau))
-            if angle < _SHARPEST or max(arm.setback, other.setback) > _AT_JUNCTION:
+            if abs(math.remainder(arm.outward - other.outward, math.tau)) < _SHARPEST:
                 return False
     ways = []
     for road in town.roads:
