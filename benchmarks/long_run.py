@@ -1,4 +1,4 @@
-"""One long training, in four towns and four weathers, through gates and over restarts.
+"""One long training, in all towns and weathers to train in, through gates and over restarts.
 
     python benchmarks/long_run.py [--steps 500000] [--folder long_run]
     python benchmarks/long_run.py --score [--folder long_run]

@@ -6,7 +6,9 @@
 - ``Town_Ring``: a ring road of three lanes per direction with on- and off-ramps.
 - ``Town_Hills``: country roads that climb and wind.
 - ``Town_Circle``: a roundabout with four streets.
+- ``Town_Random1`` to ``Town_Random12``: bent grids of streets, drawn at random.
 - ``alignment``: a road's course out of lines, clothoids and arcs; ``network``: roads and junctions as OpenDRIVE;
   ``signals``: their traffic lights, signs and crosswalks;
-  ``draw``: the towns; ``python -m sb3_carla.simulator.maps.draw`` writes the files again.
+  ``random_town``: a town drawn at random;
+  ``draw``: the built-in towns; ``python -m sb3_carla.simulator.maps.draw`` writes the files again.
 """
