@@ -45,7 +45,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, twice as long": ["-n", str(2 * CONFIG["default"]["n_timesteps"])],
     "ours, not clipped": ["-params", "max_grad_norm:None"],
     "ours, clipped as one": ["-params", "max_grad_norm:10.0"],
-    "ours, one rate": ["-params", "learning_rates:None", "learning_rate:lin_3e-4"],
+    "ours, one rate": ["-params", "learning_rates:None", "learning_rate:'lin_3e-4'"],
     "ours, constant rates": ["-params", CONSTANT_RATES],
     "ours, SB3's NatureCNN": ["-params", STOCK_CNN],
     "ours, critic's encoder": [
@@ -63,7 +63,7 @@ RECIPES: dict[str, list[str]] = {
     "ours, not smooth": ["-params", "smoothness:0"],
     "ours, smoothness 1": ["-params", "smoothness:1."],
     "ours, noise .1": ["-params", "noise_std:.1"],
-    "ours, independent noise": ["-params", "noise_type:normal"],
+    "ours, independent noise": ["-params", "noise_type:'normal'"],
     "ours, no random shift": ["-params", "random_shift:0"],
     "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
@@ -80,8 +80,8 @@ RECIPES: dict[str, list[str]] = {
         "--env-kwargs",
         "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",
     ],
-    "before": ["-params", CONSTANT_RATES, "noise_type:normal"],  # the recipe before this one
-    "before, wide camera": ["-params", CONSTANT_RATES, "noise_type:normal", *WIDE_CAMERA],
+    "before": ["-params", CONSTANT_RATES, "noise_type:'normal'"],  # the recipe before this one
+    "before, wide camera": ["-params", CONSTANT_RATES, "noise_type:'normal'", *WIDE_CAMERA],
     "sb3": ["--preset", "sb3"],
     "sb3, our env and schedule": ["--preset", "sb3", *OUR_ENV, *OUR_SCHEDULE],
     "sb3, lr 1e-4, our env and schedule": ["--preset", "sb3", *OUR_ENV, *OUR_SCHEDULE, "learning_rate:1e-4"],
