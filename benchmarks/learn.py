@@ -69,7 +69,11 @@ RECIPES: dict[str, list[str]] = {
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
     "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
-    "ours, sixteen towns": ["--env", "CarlaChangingTown-v0"],
+    "ours, sixteen towns": [
+        "--env", "CarlaChangingTown-v0",
+        "--eval-freq", "10000", "--eval-episodes", "20", "--eval-env-kwargs", "max_episode_steps:250",
+    ],
+    "ours, sixteen towns, last model": ["--env", "CarlaChangingTown-v0"],
     "ours, four towns": FOUR_TOWNS,
     "ours, four towns, 120 000 steps": [*FOUR_TOWNS, "-n", "120000"],
     "ours, four towns, slower in bends": [*FOUR_TOWNS, "max_lateral_acceleration:2.5"],
@@ -128,13 +132,19 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
 
 
 def checkpoints(folder: Path) -> list[tuple[int, float, Path]]:
-    """Steps, seconds since the start of the training and file of every checkpoint."""
+    """Steps, seconds since the start of the training and file of every checkpoint; the best one in the last one's place.
+
+    Which one is the best the training says by itself, if it evaluates (``--eval-freq``): in its own towns.
+    """
     begin = float((folder / "begin").read_text())
     found = []
     for path in folder.glob("zoo/*/*/rl_model_*_steps.zip"):
         steps = int(path.stem.split("_")[2])
         found.append((steps, os.path.getmtime(path) - begin, path))
-    return sorted(found)
+    found.sort()
+    for best in folder.glob("zoo/*/*/best_model.zip"):
+        found[-1] = (found[-1][0], os.path.getmtime(best.with_name("evaluations.npz")) - begin, best)
+    return found
 
 
 def score(driver_name: str, algo: str, town: str, options: argparse.Namespace) -> dict[str, Any]:
