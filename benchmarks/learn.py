@@ -132,9 +132,9 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
 
 
 def checkpoints(folder: Path) -> list[tuple[int, float, Path]]:
-    """Steps, seconds since the start of the training and file of every checkpoint; the best one in the last one's place.
+    """Steps, seconds since the start of the training and file of every checkpoint.
 
-    Which one is the best the training says by itself, if it evaluates (``--eval-freq``): in its own towns.
+    A training that evaluates itself (``--eval-freq``, in its own towns) has a best one, which takes the last one's place.
     """
     begin = float((folder / "begin").read_text())
     found = []
