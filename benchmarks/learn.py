@@ -134,7 +134,7 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
 def checkpoints(folder: Path) -> list[tuple[int, float, Path]]:
     """Steps, seconds since the start of the training and file of every checkpoint.
 
-    A training that evaluates itself in its own towns (``--eval-freq``) has a best one, which takes the last one's place.
+    A training that evaluates itself in its own towns (``--eval-freq``) has a best one, which stands for the last one.
     """
     begin = float((folder / "begin").read_text())
     found = []
