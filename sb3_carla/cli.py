@@ -1,4 +1,4 @@
-"""The command ``sb3-carla``: train, enjoy, evaluate, report, serve, doctor.
+"""The command ``sb3-carla``: train, enjoy, evaluate, choose, report, serve, doctor.
 
 Bad input ends with one sentence on standard error and exit code 2; ``SB3_CARLA_DEBUG=1`` shows the traceback instead.
 Everything heavy is imported by the command that needs it.
@@ -102,6 +102,14 @@ def evaluate(options: argparse.Namespace, rest: list[str]) -> int:
     return run(options)
 
 
+def choose(options: argparse.Namespace, rest: list[str]) -> int:
+    """Keep the best of a run's checkpoints."""
+    _refuse(rest, "choose")
+    from sb3_carla.evaluation.command import run_choose
+
+    return run_choose(options)
+
+
 def doctor(options: argparse.Namespace, rest: list[str]) -> int:
     """Say what is ready and how to fix what is not."""
     _refuse(rest, "doctor")
@@ -144,9 +152,11 @@ def _parser() -> argparse.ArgumentParser:
         "run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="A run folder, such as runs/td3/Carla-v0_1"
     )
     report_parser.add_argument("--out", type=Path, help="Folder of the report (default: beside the logs)")
+    from sb3_carla.evaluation.command import add_choose_options
     from sb3_carla.evaluation.command import add_options as add_evaluate_options
 
     add_evaluate_options(command("evaluate", evaluate, "Score a model or a baseline as the CARLA leaderboard does"))
+    add_choose_options(command("choose", choose, "Drive a run's latest checkpoints and keep the best one"))
     doctor_parser = command(
         "doctor", doctor, "Check the installation, the server, the memory; say how to fix what is not"
     )

@@ -17,9 +17,9 @@ from learn import RECIPES
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_options_of_every_recipe_can_be_read(recipe: str) -> None:
     parser = argparse.ArgumentParser()
-    for option in ("--algo", "--env", "--preset", "-n", "--eval-freq", "--eval-episodes"):
+    for option in ("--algo", "--env", "--preset", "-n"):
         parser.add_argument(option)
-    for option in ("--env-kwargs", "--eval-env-kwargs", "-params"):
+    for option in ("--env-kwargs", "-params"):
         parser.add_argument(option, nargs="+", action=StoreExpressions)
     parser.add_argument("--known-bad", action="store_true")
     parser.parse_args(RECIPES[recipe])

@@ -1,13 +1,16 @@
-"""The command ``sb3-carla evaluate``."""
+"""The commands ``sb3-carla evaluate`` and ``sb3-carla choose``."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 from sb3_carla.command_line import CommandError, import_packages
 from sb3_carla.envs import SCENARIOS
 from sb3_carla.envs.errors import did_you_mean
+
+CHOSEN = "best_model.zip"  # as Stable-Baselines3 calls it; `sb3-carla enjoy --load-best` replays it
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -86,4 +89,43 @@ def run(options: argparse.Namespace) -> int:
     wide.print(table(driver.name, result.summaries))
     for path in result.files:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def add_choose_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``choose`` to its parser."""
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="Run folder, such as runs/td3/Carla-v0_1")
+    parser.add_argument("--algo", default="td3", help="Algorithm of the run (default: %(default)s)")
+    parser.add_argument("--last", type=int, default=5, help="So many of the latest checkpoints (default: %(default)s)")
+    parser.add_argument("--episodes", type=int, default=30, help="Per checkpoint (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=250, help="Of an episode at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=5000, help="Of the first episode (default: %(default)s)")
+    parser.add_argument("--server", help="'embedded', an address or a start script, as CarlaEnv takes it")
+
+
+def run_choose(options: argparse.Namespace) -> int:
+    """Drive the latest checkpoints of a run and copy the best one to :data:`CHOSEN`.
+
+    :raises CommandError: for a folder that is no run of CarlaEnv with checkpoints, or an option that cannot be
+    """
+    from sb3_carla.envs import CarlaEnv
+    from sb3_carla.evaluation.choose import choose
+    from sb3_carla.zoo.models import env_kwargs_of, scenario_of
+
+    for name in ("last", "episodes", "steps"):
+        if getattr(options, name) < 1:
+            raise CommandError(f"--{name} {getattr(options, name)} is not a positive number. Give one.")
+    folder: Path = options.run_dir
+    by_steps = {int(path.stem.split("_")[2]): path for path in folder.glob("rl_model_*_steps.zip")}
+    if not by_steps:
+        raise CommandError(
+            f"{folder} has no checkpoints rl_model_*_steps.zip. Give the folder of a run that was trained with "
+            "'sb3-carla train --save-freq STEPS'."
+        )
+    latest = [by_steps[steps] for steps in sorted(by_steps, reverse=True)[: options.last]]
+    kwargs = {**env_kwargs_of(latest[0]), "max_episode_steps": options.steps}
+    with CarlaEnv(options.server, scenario_of(latest[0]), **kwargs) as env:
+        best = choose(env, latest, options.algo, options.episodes, options.seed, lambda drive: print(drive, flush=True))
+    shutil.copy(best.model, folder / CHOSEN)
+    print(f"{folder / CHOSEN} is {best.model.name}")
     return 0

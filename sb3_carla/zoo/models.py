@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import yaml
 from rl_zoo3.utils import ALGOS
 
@@ -12,6 +13,7 @@ from sb3_carla.command_line import CommandError
 from sb3_carla.envs.errors import did_you_mean
 from sb3_carla.td3 import TD3
 from sb3_carla.zoo.hyperparameters import accepted_arguments
+from sb3_carla.zoo.options import drives_carla
 
 # What a model was trained to see and do; the rest of a run's env_kwargs belongs to its own task.
 INTERFACE = (
@@ -69,6 +71,11 @@ def interface_of(model: Path) -> dict[str, Any]:
     :param model: the model file
     :return: arguments of CarlaEnv; empty when the file does not lie beside what rl_zoo3 wrote about its run
     """
+    return {key: value for key, value in env_kwargs_of(model).items() if key in INTERFACE}
+
+
+def env_kwargs_of(model: Path) -> dict[str, Any]:
+    """All arguments that the training of a model through rl_zoo3 gave its env; see :func:`interface_of`."""
     kwargs: dict[str, Any] = {}
     for name in ("config.yml", "args.yml"):  # the section, then the command line, whose --env-kwargs count for more
         path = file_of_run(model, name)
@@ -76,7 +83,22 @@ def interface_of(model: Path) -> dict[str, Any]:
             # rl_zoo3 writes both as Python objects; the model file beside them is one, too.
             written = dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
             kwargs.update(written.get("env_kwargs") or {})
-    return {key: value for key, value in kwargs.items() if key in INTERFACE}
+    return kwargs
+
+
+def scenario_of(model: Path) -> str:
+    """The scenario that a model was trained in through rl_zoo3.
+
+    :param model: the model file
+    :raises CommandError: when the file does not lie beside what rl_zoo3 wrote about its run, or it was not CarlaEnv
+    """
+    path = file_of_run(model, "config.yml")
+    if path is None or not drives_carla(env_id := path.parent.name):
+        raise CommandError(
+            f"{model.parent} is no run of 'sb3-carla train' in a scenario of CARLA. Give the folder of one."
+        )
+    scenario: str = gym.spec(env_id).kwargs.get("scenario", "lane_following")
+    return scenario
 
 
 def file_of_run(model: Path, name: str) -> Path | None:
