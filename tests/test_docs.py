@@ -92,8 +92,14 @@ def test_the_commands_of_a_page_run_one_after_the_other(
 def run_command(command: list[str], folder: Path) -> None:
     search = ["--n-trials", "1", "--eval-episodes", "1", "--env-kwargs", "max_episode_steps:20"]
     search += ["-params", "learning_starts:38"]  # one update: the network and the batch that are drawn may be large
+    checkpoints = ["--save-freq", "20"]
     short = {
-        "train": [*SHORT, *(search if "-optimize" in command else [])],
+        "train": [
+            *SHORT,
+            *(search if "-optimize" in command else []),
+            *(checkpoints if "--save-freq" in command else []),
+        ],
+        "choose": ["--episodes", "1", "--steps", "10"],
         "enjoy": ["-n", "40"],
         "evaluate": ["--episodes", "1", "--env-kwargs", "max_episode_steps:40"],
     }
