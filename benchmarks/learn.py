@@ -37,9 +37,9 @@ OUR_SCHEDULE = ["-params", *(f"{name}:{CONFIG['default'][name]}" for name in ("b
 STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
 CONSTANT_RATES = "learning_rates:dict(actor_cnn=1e-4,actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)"
 WIDE_CAMERA = ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."]
-FOUR_TOWNS = [
-    "--env", "CarlaChangingTown-v0", "--env-kwargs", "town:('Town_Blocks','Town_Quarter','Town_Ring','Town_Hills')",
-]  # fmt: skip
+FOUR_TOWNS = ["--env", "CarlaChangingTown-v0"]
+TOWNS = ("Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills", *(f"Town_Random{number}" for number in range(1, 13)))
+SIXTEEN_TOWNS = [*FOUR_TOWNS, "--env-kwargs", f"town:{TOWNS}"]
 # What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
     "ours": [],
@@ -70,14 +70,14 @@ RECIPES: dict[str, list[str]] = {
     "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
     "ours, wide camera": WIDE_CAMERA,
     "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
-    "ours, sixteen towns": ["--env", "CarlaChangingTown-v0"],
-    "ours, sixteen towns, last model": ["--env", "CarlaChangingTown-v0"],
-    "ours, sixteen towns, smaller buffer": ["--env", "CarlaChangingTown-v0", "-params", "buffer_size:100000"],
     "ours, four towns": FOUR_TOWNS,
+    "ours, four towns, chosen": FOUR_TOWNS,
     "ours, four towns, 120 000 steps": [*FOUR_TOWNS, "-n", "120000"],
-    "ours, four towns, slower in bends": [*FOUR_TOWNS, "max_lateral_acceleration:2.5"],
-    "ours, four towns, centring 1": [*FOUR_TOWNS, "reward:dict(centring=1.)"],
-    "ours, four towns, no forced turns": [*FOUR_TOWNS, "forced_turns:False"],
+    "ours, four towns, slower in bends": [*FOUR_TOWNS, "--env-kwargs", "max_lateral_acceleration:2.5"],
+    "ours, four towns, centring 1": [*FOUR_TOWNS, "--env-kwargs", "reward:dict(centring=1.)"],
+    "ours, four towns, no forced turns": [*FOUR_TOWNS, "--env-kwargs", "forced_turns:False"],
+    "ours, sixteen towns": SIXTEEN_TOWNS,
+    "ours, sixteen towns, all in the buffer, chosen": [*SIXTEEN_TOWNS, "-params", "buffer_size:120000"],
     "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
     "ours, reward x 10": [
         "--env-kwargs",
@@ -97,7 +97,6 @@ RECIPES: dict[str, list[str]] = {
     "crossq": ["--algo", "crossq"],
     "ppo": ["--algo", "ppo"],
 }  # fmt: skip
-CHOOSE = {"ours, sixteen towns"}  # whose last checkpoints `sb3-carla choose` compares where they learned
 BASELINES = ("pursuit", "autopilot", "random")
 TICKS = 2000  # of an episode that is scored: 100 s
 FIELDS = (
@@ -127,7 +126,7 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{recipe}, seed {seed}, failed. Read {log}.")
-    if recipe in CHOOSE:
+    if recipe.endswith(", chosen"):  # of the last checkpoints, by their drives in the towns of the training
         (run,) = folder.glob("zoo/*/*_1")
         subprocess.run([sys.executable, "-m", "sb3_carla.cli", "choose", run, "--algo", algo_of(recipe)], check=True)
     (folder / "done").touch()
