@@ -49,6 +49,10 @@ RECIPES: dict[str, list[str]] = {
     "ours, one rate": ["-params", "learning_rates:None", "learning_rate:'lin_3e-4'"],
     "ours, constant rates": ["-params", CONSTANT_RATES],
     "ours, SB3's NatureCNN": ["-params", STOCK_CNN],
+    "ours, critic from the state": [
+        "--env-kwargs", "observation:'dict'",
+        "-params", "policy:'AsymmetricPolicy'", "normalize:{'norm_obs_keys': ['state'], 'norm_reward': False}",
+    ],
     "ours, critic's encoder": [
         "-params", "policy_kwargs:dict(encoder='critic')",
         "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",

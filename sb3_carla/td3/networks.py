@@ -53,11 +53,12 @@ class ImagePreparer:
         assert isinstance(extractor, ImageAndStateExtractor)
         assert isinstance(space, spaces.Dict)
         entries: dict[str, th.Tensor] = {}
-        for key, part in extractor.extractors.items():
-            if isinstance(part, ImageExtractor):
-                entries[key] = self._to_range(f"{name}/{key}", observations[key])
+        images = {key for key, part in extractor.extractors.items() if isinstance(part, ImageExtractor)}
+        for key, entry in observations.items():
+            if key in images:
+                entries[key] = self._to_range(f"{name}/{key}", entry)
             else:
-                entries[key] = preprocess_obs(observations[key], space[key])  # type: ignore[assignment]  # no Dict
+                entries[key] = preprocess_obs(entry, space[key])  # type: ignore[assignment]  # no Dict
         return Prepared(entries)
 
     def _to_range(self, name: str, images: th.Tensor) -> th.Tensor:

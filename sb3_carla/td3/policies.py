@@ -2,7 +2,8 @@
 
 `CnnPolicy`, `MaxPoolCnnPolicy`, `GruCnnPolicy` and `MultiInputPolicy` differ from SB3's in the features extractor, in
 its trunk (50 features through LayerNorm and tanh) and in two hidden layers of 256 units. With a features extractor of
-another package they behave as SB3's policies do. `MlpPolicy` is SB3's own.
+another package they behave as SB3's policies do. `AsymmetricPolicy` is a `MultiInputPolicy` whose actor and critic read
+different parts of the observation. `MlpPolicy` is SB3's own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sb3_carla.extractors import GRUCNN, ImageAndStateExtractor, ImageExtractor,
 from sb3_carla.td3.networks import EncodedOnce, ImageActor, ImageCritic, ImagePreparer, is_preparable
 
 __all__ = [
+    "AsymmetricPolicy",
     "CnnPolicy",
     "GruCnnPolicy",
     "MaxPoolCnnPolicy",
@@ -168,7 +170,7 @@ class ImagePolicy(TD3Policy):
         return batch._replace(**{name: self._make_ready(name, batch) for name in ("observations", "next_observations")})
 
     def _make_ready(self, name: str, batch: ReplayBufferSamples) -> Any:
-        observations, extractor = getattr(batch, name), self.critic.features_extractor
+        observations, extractor = getattr(batch, name), self.actor.features_extractor
         if is_preparable(extractor):
             observations = self._preparer.prepare(name, observations, extractor, self.observation_space)
         return EncodedOnce(observations) if self.encoder == "critic" else observations
@@ -194,6 +196,46 @@ class MultiInputPolicy(ImagePolicy):
     """`ImagePolicy` with `ImageAndStateExtractor`, for Dict observations."""
 
     default_extractor_class = ImageAndStateExtractor
+
+
+class AsymmetricPolicy(MultiInputPolicy):
+    """The actor reads the images of a Dict observation alone, the critic reads the rest of it alone.
+
+    What the critic is told in numbers it need not learn to see. It serves the training only: who drives is the actor,
+    by camera (Pinto et al., "Asymmetric Actor Critic for Image-Based Robot Learning", 2018; there the critic has all of
+    the simulator's state). The part ``critic_cnn`` is empty, and an update costs less without it.
+
+    :raises ValueError: when the observation space has no images or nothing else, or the extractor is to be shared
+    """
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        """Make an actor that reads the images.
+
+        :param features_extractor: not for this policy
+        """
+        return super().make_actor(self._extractor(images=True, shared=features_extractor))
+
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
+        """Make a critic that reads all but the images.
+
+        :param features_extractor: not for this policy
+        """
+        return super().make_critic(self._extractor(images=False, shared=features_extractor))
+
+    def _extractor(self, images: bool, shared: BaseFeaturesExtractor | None) -> BaseFeaturesExtractor:
+        space = self.observation_space
+        if shared is not None or self.share_features_extractor:
+            raise ValueError(
+                "AsymmetricPolicy has nothing to share between actor and critic. Leave encoder and share out."
+            )
+        entries = dict(space.spaces) if isinstance(space, spaces.Dict) else {}
+        read = {key: entry for key, entry in entries.items() if (len(entry.shape or ()) == 3) == images}
+        if not 0 < len(read) < len(entries):
+            raise ValueError(
+                f"AsymmetricPolicy needs a Dict observation of images and vectors, not {space}. "
+                "CarlaEnv(observation='dict') gives one; for images alone use CnnPolicy."
+            )
+        return self.features_extractor_class(spaces.Dict(read), **self.features_extractor_kwargs)
 
 
 def extractor_class(policy_class: type[Any], policy_kwargs: Mapping[str, Any]) -> type[Any] | None:

@@ -44,6 +44,7 @@ from sb3_carla.td3.parts import (
     split_parameters,
 )
 from sb3_carla.td3.policies import (
+    AsymmetricPolicy,
     CnnPolicy,
     GruCnnPolicy,
     ImagePolicy,
@@ -68,8 +69,8 @@ class TD3(PortableTD3):
     With ``max_grad_norm=None``, no other option of this class and a features extractor of SB3, the weights are those
     of SB3's TD3, bit for bit.
 
-    :param policy: ``CnnPolicy``, ``MaxPoolCnnPolicy``, ``GruCnnPolicy``, ``MultiInputPolicy``, ``MlpPolicy``, or a
-        class
+    :param policy: ``CnnPolicy``, ``MaxPoolCnnPolicy``, ``GruCnnPolicy``, ``MultiInputPolicy``, ``AsymmetricPolicy``,
+        ``MlpPolicy``, or a class
     :param env: the environment, or the id of a registered one
     :param learning_rate: rate of the parts that ``learning_rates`` does not name; None is SB3's 1e-3, or with our
         features extractors 1e-4 for the actor and 3e-4 for the critic
@@ -99,6 +100,7 @@ class TD3(PortableTD3):
         "MaxPoolCnnPolicy": MaxPoolCnnPolicy,
         "GruCnnPolicy": GruCnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
+        "AsymmetricPolicy": AsymmetricPolicy,
     }
 
     def __init__(
