@@ -40,6 +40,10 @@ WIDE_CAMERA = ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "
 FOUR_TOWNS = ["--env", "CarlaChangingTown-v0"]
 TOWNS = ("Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills", *(f"Town_Random{number}" for number in range(1, 13)))
 SIXTEEN_TOWNS = [*FOUR_TOWNS, "--env-kwargs", f"town:{TOWNS}"]
+CRITIC_FROM_STATE = [
+    "--env-kwargs", "observation:'dict'",
+    "-params", "policy:'AsymmetricPolicy'", "normalize:{'norm_obs_keys': ['state'], 'norm_reward': False}",
+]  # fmt: skip
 # What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
 RECIPES: dict[str, list[str]] = {
     "ours": [],
@@ -49,10 +53,9 @@ RECIPES: dict[str, list[str]] = {
     "ours, one rate": ["-params", "learning_rates:None", "learning_rate:'lin_3e-4'"],
     "ours, constant rates": ["-params", CONSTANT_RATES],
     "ours, SB3's NatureCNN": ["-params", STOCK_CNN],
-    "ours, critic from the state": [
-        "--env-kwargs", "observation:'dict'",
-        "-params", "policy:'AsymmetricPolicy'", "normalize:{'norm_obs_keys': ['state'], 'norm_reward': False}",
-    ],
+    "ours, critic from the state": CRITIC_FROM_STATE,
+    "ours, critic from the state, four towns": [*FOUR_TOWNS, *CRITIC_FROM_STATE],
+    "ours, critic from the state, sixteen towns": [*SIXTEEN_TOWNS, *CRITIC_FROM_STATE],
     "ours, critic's encoder": [
         "-params", "policy_kwargs:dict(encoder='critic')",
         "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",
