@@ -1,8 +1,7 @@
 """Which checkpoint of a run drives best.
 
-What a policy can do comes and goes until the end of its training, so the last model need not be the best one, and the
-mean reward of an evaluation on the way, from other starts each time, tells them apart badly. Here all drive from the
-same starts, in the towns that they were trained in.
+What a policy can do comes and goes until the end of its training, so the last model need not be the best one. All drive
+from the same starts, in the towns that they were trained in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Towns drawn at random: what was learned on many roads carries over to roads that no training has seen.
+"""Towns drawn at random, for a training on more roads than somebody would draw by hand.
 
 The idea is that of procedurally generated levels (Cobbe et al., "Leveraging Procedural Generation to Benchmark
-Reinforcement Learning", 2020) and maps (Li et al., "MetaDrive", 2022): how well a policy does on unseen ones depends on
-the number of those it was trained in.
+Reinforcement Learning", 2020) and maps (Li et al., "MetaDrive", 2022), where how well a policy does on unseen ones
+depends on the number of those it was trained in. What it brings here is in docs/results.md.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from sb3_carla.simulator.maps.network import Road, Town
 
 _AT_JUNCTION = 24.0  # a road is straight so far from the centre of a junction, whose turns need no more room [m]
 _SHARPEST = math.radians(50)  # least angle between two roads that meet, for which that is room enough
-_ASTRAY = math.radians(
-    15
-)  # by how much a road may leave a junction beside the direction of the next corner of its block
+_ASTRAY = math.radians(15)  # most by which a road leaves a junction beside the direction of its block's next corner
 _CLOSEST = 14.0  # least distance between the middles of two roads, away from junctions [m]
 _TRIES = 200  # to wind a road, before everything is drawn again
 
