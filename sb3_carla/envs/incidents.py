@@ -137,7 +137,7 @@ class CarAhead:
             return
         transform, velocity = self._car.get_transform(), self._car.get_velocity()
         x, y, yaw_deg = transform.location.x, transform.location.y, transform.rotation.yaw
-        position = self._tracker.update(x, y)
+        position = self._tracker.update(x, y, yaw_deg)
         points = [self._tracker.ahead(distance) for distance in POINTS_AHEAD]
         heading_error = angle_difference(yaw_deg, position.yaw_deg)
         speed = math.hypot(velocity.x, velocity.y)

@@ -72,7 +72,7 @@ class RouteTracker:
         """The map's lane that the route uses where the vehicle is."""
         return self.route.lane_at(self.position.s)
 
-    def update(self, x: float, y: float) -> LanePosition:
+    def update(self, x: float, y: float, yaw_deg: float) -> LanePosition:
         """Move on to where the vehicle is now; the search stays near, since a route may cross itself."""
         s = self.position.s
         self.position = self.route.locate(x, y, within=(s - BEHIND, s + AHEAD))

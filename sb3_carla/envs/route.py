@@ -20,6 +20,7 @@ LaneKey = tuple[int, int, int]  # road id, section id, lane id
 
 SPACING = 1.0  # [m] between the points of a lane's centre line
 SWITCH_MARGIN = 0.3  # [m] another lane must be this much nearer before the tracker changes over
+LOST = 2.0  # half widths of its lane from the centre, beyond which the tracker looks for the vehicle on all lanes
 
 
 class LanePosition(NamedTuple):
@@ -130,7 +131,8 @@ class LaneTracker:
     """Follows one vehicle along the lane graph.
 
     At a junction every legal branch counts as the lane: the tracker takes the straightest one first and changes over
-    to the branch that the vehicle turns into. A change to a neighbouring lane of the same direction is followed too.
+    to the branch that the vehicle turns into. A change to a neighbouring lane of the same direction is followed too. A
+    vehicle that leaves a junction by a way that no lane leads along, such as a U-turn, is found again on its new lane.
     """
 
     def __init__(self, graph: LaneGraph, x: float, y: float, yaw_deg: float) -> None:
@@ -138,11 +140,12 @@ class LaneTracker:
         self.lane = graph.nearest(x, y, yaw_deg)
         self.position = self.lane.locate(x, y)
 
-    def update(self, x: float, y: float) -> LanePosition:
+    def update(self, x: float, y: float, yaw_deg: float) -> LanePosition:
         """Move on to where the vehicle is now.
 
         :param x: world position [m]
         :param y: world position [m]
+        :param yaw_deg: the vehicle's direction [deg]
         :return: the position relative to the lane that it follows
         """
         position = self.lane.locate(x, y)
@@ -159,6 +162,9 @@ class LaneTracker:
                 other = candidate.locate(x, y)
                 if other.distance < position.distance - SWITCH_MARGIN:
                     self.lane, position = candidate, other
+        if position.distance > LOST * position.half_width:  # asks every lane of the map, so only then
+            self.lane = self.graph.nearest(x, y, yaw_deg)
+            position = self.lane.locate(x, y)
         self.position = position
         return position
 

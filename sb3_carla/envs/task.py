@@ -149,7 +149,7 @@ class DrivingTask:
             frame = self.client.tick()
             transform = self.ego.get_transform()
             x, y = transform.location.x, transform.location.y
-            position = self._tracker.update(x, y)
+            position = self._tracker.update(x, y, transform.rotation.yaw)
             direction = math.radians(position.yaw_deg)
             metres += (x - self._x) * math.cos(direction) + (y - self._y) * math.sin(direction)
             self._x, self._y = x, y

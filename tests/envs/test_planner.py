@@ -49,7 +49,7 @@ def test_the_way_along_a_route_is_tracked_to_its_goal_though_it_crosses_itself(g
     for lane, s in starts(graph, 5):
         route = plan_route(graph, lane, s, 2000.0, rng)
         tracker = RouteTracker(route, *route.points[0])
-        driven = [tracker.update(x, y).s for x, y in route.points]
+        driven = [tracker.update(x, y, 0.0).s for x, y in route.points]
         assert np.diff(driven).min() > -0.5
         assert tracker.remaining < 1.0
         assert tracker.ahead(50.0) == pytest.approx(tuple(route.points[-1]), abs=1.0)

@@ -32,8 +32,22 @@ def test_a_walk_along_lane_centres_is_tracked_through_every_junction(graph: Lane
     path = walk(graph, 500, seed)
     _, x, y = path[0]
     tracker = LaneTracker(graph, x, y, path[0][0].locate(x, y).yaw_deg)
-    for _, x, y in path:
-        assert tracker.update(x, y).distance < 0.6
+    for lane, x, y in path:
+        assert tracker.update(x, y, lane.locate(x, y).yaw_deg).distance < 0.6
+
+
+def test_a_car_that_turns_back_where_no_lane_does_is_found_on_its_new_lane(graph: LaneGraph) -> None:
+    lane = max((lane for lane in graph.lanes.values() if not lane.is_junction), key=lambda lane: lane.length)
+    x, y = lane.point_at(lane.length / 2)
+    yaw = lane.locate(x, y).yaw_deg
+    tracker = LaneTracker(graph, x, y, yaw)
+    back = graph.nearest(x, y, yaw + 180.0)
+    start = back.locate(x, y).s
+    for metres in range(int(back.length - start)):
+        x, y = back.point_at(start + metres)
+        position = tracker.update(x, y, yaw + 180.0)
+    assert tracker.lane is back
+    assert position.distance < 0.1
 
 
 def test_lateral_deviation_is_positive_to_the_right(graph: LaneGraph) -> None:
@@ -49,7 +63,7 @@ def test_the_point_ahead_lies_that_far_along_the_lane(graph: LaneGraph) -> None:
     lane = max((lane for lane in graph.lanes.values() if not lane.is_junction), key=lambda lane: lane.length)
     x, y = lane.point_at(lane.length / 3)
     tracker = LaneTracker(graph, x, y, lane.locate(x, y).yaw_deg)
-    tracker.update(x, y)
+    tracker.update(x, y, tracker.position.yaw_deg)
     ahead = tracker.lane.locate(*tracker.ahead(5.0))
     assert ahead.s - tracker.position.s == pytest.approx(5.0, abs=0.1)
 
