@@ -1,7 +1,7 @@
 """Does it learn to drive? Recipes x seeds, checkpoints scored on fixed starts in known and unknown towns.
 
     python benchmarks/learn.py [--recipes ours sb3 ...] [--seeds 0 1 2 3 4] [--steps 20000] [--folder learn]
-    python benchmarks/learn.py --show [--folder learn] [--at 20000]
+    python benchmarks/learn.py --show [--recipes ours sb3 ...] [--folder learn] [--at 20000]
 
 Every run is ``sb3-carla train`` with a checkpoint each ``--every`` steps; every checkpoint is then driven without
 exploration by ``sb3_carla.evaluation`` on the same seeds (start, weather) in every town. ``results.csv`` has one row
@@ -32,77 +32,76 @@ import numpy.typing as npt
 import yaml
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "zoo_configs/td3.yml").read_text(encoding="utf-8"))
-OUR_ENV = ["--env-kwargs", *(f"{name}:{value!r}" for name, value in CONFIG["default"]["env_kwargs"].items())]
+OUR_ENV = [
+    "--env-kwargs",
+    *(f"{name}:{value!r}" for name, value in {**CONFIG["default"]["env_kwargs"], "observation": "image"}.items()),
+]
 OUR_SCHEDULE = ["-params", *(f"{name}:{CONFIG['default'][name]}" for name in ("batch_size", "train_freq"))]
-STOCK_CNN = "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')"
-CONSTANT_RATES = "learning_rates:dict(actor_cnn=1e-4,actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)"
-WIDE_CAMERA = ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."]
-FOUR_TOWNS = ["--env", "CarlaChangingTown-v0"]
-TOWNS = ("Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills", *(f"Town_Random{number}" for number in range(1, 13)))
-SIXTEEN_TOWNS = [*FOUR_TOWNS, "--env-kwargs", f"town:{TOWNS}"]
-CRITIC_FROM_STATE = [
-    "--env-kwargs", "observation:'dict'",
-    "-params", "policy:'AsymmetricPolicy'", "normalize:{'norm_obs_keys': ['state'], 'norm_reward': False}",
-]  # fmt: skip
-# What each recipe adds to `sb3-carla train --env ENV`. Those called "ours, ..." change one factor of the recipe.
-RECIPES: dict[str, list[str]] = {
+# What a recipe adds to `sb3-carla train --env ENV`: that of a base, then those of its changes, as "ours, gamma .99" or
+# "images only, four towns, chosen". "images only" is our recipe with a critic that has a CNN of its own.
+BASES: dict[str, list[str]] = {
     "ours": [],
-    "ours, twice as long": ["-n", str(2 * CONFIG["default"]["n_timesteps"])],
-    "ours, not clipped": ["-params", "max_grad_norm:None"],
-    "ours, clipped as one": ["-params", "max_grad_norm:10.0"],
-    "ours, one rate": ["-params", "learning_rates:None", "learning_rate:'lin_3e-4'"],
-    "ours, constant rates": ["-params", CONSTANT_RATES],
-    "ours, SB3's NatureCNN": ["-params", STOCK_CNN],
-    "ours, critic from the state": CRITIC_FROM_STATE,
-    "ours, critic from the state, four towns": [*FOUR_TOWNS, *CRITIC_FROM_STATE],
-    "ours, critic from the state, sixteen towns": [*SIXTEEN_TOWNS, *CRITIC_FROM_STATE],
-    "ours, critic's encoder": [
-        "-params", "policy_kwargs:dict(encoder='critic')",
-        "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",
-        "learning_rates:dict(actor_mlp='lin_1e-4',critic_cnn='lin_3e-4',critic_mlp='lin_3e-4')",
-    ],
-    "ours, two steps per update": ["-params", "train_freq:2"],
-    "ours, 16 steps per update": ["-params", "train_freq:16"],
-    "ours, half the filters": ["-params", "policy_kwargs:dict(features_extractor_kwargs=dict(filters=[16,32,32]))"],
-    "ours, smaller buffer": ["-params", "buffer_size:50000"],
-    "ours, actions not smoothed": ["--env-kwargs", "action_smoothing:0."],
-    "ours, one-step returns": ["-params", "n_steps:1"],
-    "ours, gamma .99": ["-params", "gamma:.99"],
-    "ours, not smooth": ["-params", "smoothness:0"],
-    "ours, smoothness 1": ["-params", "smoothness:1."],
-    "ours, noise .1": ["-params", "noise_std:.1"],
-    "ours, independent noise": ["-params", "noise_type:'normal'"],
-    "ours, no random shift": ["-params", "random_shift:0"],
-    "ours, pedals": ["--env-kwargs", "actions:'continuous'"],
-    "ours, level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
-    "ours, wide camera": WIDE_CAMERA,
-    "ours, wide steering": ["--env-kwargs", "max_steer:.4"],
-    "ours, four towns": FOUR_TOWNS,
-    "ours, four towns, chosen": FOUR_TOWNS,
-    "ours, four towns, 120 000 steps": [*FOUR_TOWNS, "-n", "120000"],
-    "ours, four towns, slower in bends": [*FOUR_TOWNS, "--env-kwargs", "max_lateral_acceleration:2.5"],
-    "ours, four towns, centring 1": [*FOUR_TOWNS, "--env-kwargs", "reward:dict(centring=1.)"],
-    "ours, four towns, no forced turns": [*FOUR_TOWNS, "--env-kwargs", "forced_turns:False"],
-    "ours, sixteen towns": SIXTEEN_TOWNS,
-    "ours, sixteen towns, all in the buffer, chosen": [*SIXTEEN_TOWNS, "-params", "buffer_size:120000"],
-    "ours, changing weather": ["--env", "CarlaChangingWeather-v0"],
-    "ours, reward x 10": [
-        "--env-kwargs",
-        "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",
-    ],
-    "before": ["-params", CONSTANT_RATES, "noise_type:'normal'"],  # the recipe before this one
-    "before, wide camera": ["-params", CONSTANT_RATES, "noise_type:'normal'", *WIDE_CAMERA],
+    "images only": ["--env-kwargs", "observation:'image'", "-params", "policy:'CnnPolicy'", "normalize:False"],
     "sb3": ["--preset", "sb3"],
-    "sb3, our env and schedule": ["--preset", "sb3", *OUR_ENV, *OUR_SCHEDULE],
-    "sb3, lr 1e-4, our env and schedule": ["--preset", "sb3", *OUR_ENV, *OUR_SCHEDULE, "learning_rate:1e-4"],
     "founding": ["--preset", "founding", "--known-bad"],
-    "founding, our env and schedule": ["--preset", "founding", "--known-bad", *OUR_ENV, *OUR_SCHEDULE],
     "drq-v2": ["--preset", "drq-v2"],
-    "drq-v2, our env and schedule": ["--preset", "drq-v2", *OUR_ENV, *OUR_SCHEDULE],
     "sac": ["--algo", "sac"],
     "tqc": ["--algo", "tqc"],
     "crossq": ["--algo", "crossq"],
     "ppo": ["--algo", "ppo"],
+}
+CHANGES: dict[str, list[str]] = {
+    "our env and schedule": [*OUR_ENV, *OUR_SCHEDULE],
+    "lr 1e-4": ["-params", "learning_rate:1e-4"],
+    "not clipped": ["-params", "max_grad_norm:None"],
+    "clipped as one": ["-params", "max_grad_norm:10.0"],
+    "one rate": ["-params", "learning_rates:None", "learning_rate:'lin_3e-4'"],
+    "constant rates": [
+        "-params", "learning_rates:dict(actor_cnn=1e-4,actor_mlp=1e-4,critic_cnn=3e-4,critic_mlp=3e-4)",
+    ],
+    "one-step returns": ["-params", "n_steps:1"],
+    "gamma .99": ["-params", "gamma:.99"],
+    "not smooth": ["-params", "smoothness:0"],
+    "smoothness 1": ["-params", "smoothness:1."],
+    "no random shift": ["-params", "random_shift:0"],
+    "noise .1": ["-params", "noise_std:.1"],
+    "independent noise": ["-params", "noise_type:'normal'"],
+    "two steps per update": ["-params", "train_freq:2"],
+    "16 steps per update": ["-params", "train_freq:16"],
+    "smaller buffer": ["-params", "buffer_size:50000"],
+    "all in the buffer": ["-params", "buffer_size:120000"],
+    "half the filters": ["-params", "policy_kwargs:dict(features_extractor_kwargs=dict(filters=[16,32,32]))"],
+    "SB3's networks": [
+        "-params",
+        "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.CombinedExtractor')",
+    ],
+    "SB3's NatureCNN": [  # for images only
+        "-params", "policy_kwargs:dict(features_extractor_class='stable_baselines3.common.torch_layers.NatureCNN')",
+    ],
+    "critic's encoder": [  # for images only
+        "-params", "policy_kwargs:dict(encoder='critic')",
+        "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",
+        "learning_rates:dict(actor_mlp='lin_1e-4',critic_cnn='lin_3e-4',critic_mlp='lin_3e-4')",
+    ],
+    "actions not smoothed": ["--env-kwargs", "action_smoothing:0."],
+    "pedals": ["--env-kwargs", "actions:'continuous'"],
+    "slower in bends": ["--env-kwargs", "max_lateral_acceleration:2.5"],
+    "wide steering": ["--env-kwargs", "max_steer:.4"],
+    "level camera": ["--env-kwargs", "camera_pitch_deg:0.", "camera_fov_deg:90.", "camera_z:1.5"],
+    "wide camera": ["--env-kwargs", "camera_pitch_deg:-15.", "camera_fov_deg:110.", "camera_z:2."],
+    "centring 1": ["--env-kwargs", "reward:dict(centring=1.)"],
+    "reward x 10": [
+        "--env-kwargs",
+        "reward:dict(progress=1,overspeed=1,steering=.1,collision=10,off_road=10,wrong_way=10,stuck=10)",
+    ],
+    "no forced turns": ["--env-kwargs", "forced_turns:False"],
+    "one town": ["--env", "Carla-v0"],
+    "four towns": ["--env-kwargs", "town:['Town_Blocks', 'Town_Quarter', 'Town_Ring', 'Town_Hills']"],
+    "changing weather": ["--env", "CarlaChangingWeather-v0"],
+    "100 000 steps": ["-n", "100000"],
+    "120 000 steps": ["-n", "120000"],
+    "160 000 steps": ["-n", "160000"],
+    "chosen": [],  # among the last checkpoints, by their drives in the towns of the training
 }  # fmt: skip
 BASELINES = ("pursuit", "autopilot", "random")
 TICKS = 2000  # of an episode that is scored: 100 s
@@ -113,9 +112,24 @@ FIELDS = (
 )  # fmt: skip
 
 
+def known_recipe(name: str) -> str:
+    """An argument of ``--recipes``."""
+    base, *changes = name.split(", ")
+    if name not in BASELINES and (base not in BASES or not set(changes) <= set(CHANGES)):
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no recipe. Write one of {', '.join([*BASES, *BASELINES])}; after one that is trained, "
+            f"separated by commas, any of {', '.join(CHANGES)}."
+        )
+    return name
+
+
+def options_of(recipe: str) -> list[str]:
+    base, *changes = recipe.split(", ")
+    return sum((CHANGES[change] for change in changes), BASES[base])
+
+
 def algo_of(recipe: str) -> str:
-    options = RECIPES.get(recipe, [])
-    return options[options.index("--algo") + 1] if "--algo" in options else "td3"
+    return recipe.split(", ")[0] if "--algo" in BASES.get(recipe.split(", ")[0], []) else "td3"
 
 
 def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
@@ -127,13 +141,13 @@ def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "sb3_carla.cli", "train", "--env", options.env, "--seed", str(seed)]
     command += ["-n", str(options.steps), "--save-freq", str(options.every), "--no-video", "--verbose", "0"]
-    command += ["-f", str(folder / "zoo"), *RECIPES[recipe]]
+    command += ["-f", str(folder / "zoo"), *options_of(recipe)]
     (folder / "begin").write_text(str(time.time()))
     with log.open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{recipe}, seed {seed}, failed. Read {log}.")
-    if recipe.endswith(", chosen"):  # of the last checkpoints, by their drives in the towns of the training
+    if recipe.endswith(", chosen"):
         (run,) = folder.glob("zoo/*/*_1")
         subprocess.run([sys.executable, "-m", "sb3_carla.cli", "choose", run, "--algo", algo_of(recipe)], check=True)
     (folder / "done").touch()
@@ -284,12 +298,12 @@ def plot(rows: list[dict[str, str]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", nargs="+", default=["ours"], choices=[*RECIPES, *BASELINES], metavar="NAME")
+    parser.add_argument("--recipes", nargs="+", type=known_recipe, metavar="NAME", help="(default: ours; to show: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=20000, help="environment steps per run")
     parser.add_argument("--every", type=int, default=2500, help="steps between two checkpoints")
     parser.add_argument("--episodes", type=int, default=10, help="per checkpoint and town")
-    parser.add_argument("--env", default="Carla-v0")
+    parser.add_argument("--env", default="CarlaChangingTown-v0", help="gym id to train in (default: %(default)s)")
     parser.add_argument("--scenario", default="lane_following", help="that checkpoints are scored in")
     parser.add_argument("--towns", nargs="+", default=["Town_Blocks", "Town_Curves"], help="the first is trained in")
     parser.add_argument("--last-only", action="store_true", help="score the last checkpoint of each run only")
@@ -299,7 +313,8 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     results = options.folder / "results.csv"
-    jobs = [] if options.show else [(recipe, seed) for seed in options.seeds for recipe in options.recipes]
+    recipes: list[str] | None = options.recipes
+    jobs = [] if options.show else [(recipe, seed) for seed in options.seeds for recipe in recipes or ["ours"]]
     for recipe, seed in jobs:
         known = {(row["recipe"], int(row["seed"]), int(row["steps"]), row["town"]) for row in read(results)}
         if recipe in BASELINES:
@@ -311,7 +326,10 @@ def main() -> None:
                 if (recipe, seed, steps, town) not in known:
                     row = {"recipe": recipe, "seed": seed, "steps": steps, "train_seconds": round(at, 1)}
                     append(results, {**row, **score(driver, algo_of(recipe), town, options)})
-    show(read(results), options.folder, options.at)
+    rows = read(results)
+    if recipes is not None:
+        rows = sorted((row for row in rows if row["recipe"] in recipes), key=lambda row: recipes.index(row["recipe"]))
+    show(rows, options.folder, options.at)
 
 
 if __name__ == "__main__":

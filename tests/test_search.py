@@ -57,6 +57,10 @@ def test_without_images_no_cnn_is_drawn() -> None:
     assert "policy" not in found
 
 
+def test_for_a_critic_without_a_cnn_none_is_drawn() -> None:
+    assert set(drawn({"policy": "AsymmetricPolicy"})["learning_rates"]) == {*PARTS} - {"critic_cnn"}
+
+
 def test_an_extractor_that_the_section_names_is_left_alone() -> None:
     kwargs = {"features_extractor_class": "sb3_carla.NatureCNN"}
     assert "policy" not in drawn({"policy": "CnnPolicy", "policy_kwargs": kwargs})

@@ -24,7 +24,9 @@ from sb3_carla.envs.scenario import Scenario
 TRAIN_WEATHERS = ("ClearNoon", "WetNoon", "HardRainNoon", "ClearSunset")
 TEST_WEATHERS = ("WetSunset", "SoftRainSunset")
 # Of the embedded simulator; Town_Curves and Town_Circle are left to test in.
-TRAIN_TOWNS = ("Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills")
+TRAIN_TOWNS = (
+    "Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills", *(f"Town_Random{number}" for number in range(1, 13)),
+)  # fmt: skip
 
 _LANE = Scenario("lane_following")
 _TRAFFIC = Scenario(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -19,17 +19,23 @@ BATCH_SIZE_POWERS = (4, 8)
 N_STEPS = (1, 5)
 IMAGE_POLICIES = ("CnnPolicy", "MaxPoolCnnPolicy", "GruCnnPolicy")  # they differ in their features extractor
 
+WITHOUT_PARTS: Mapping[str, Sequence[str]] = {
+    "MlpPolicy": ("actor_cnn", "critic_cnn"),
+    "AsymmetricPolicy": ("critic_cnn",),
+}
+
 
 def td3_sampler(section: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """What to draw for our TD3 in a trial: rates and limits of the parts, extractor, discount, tau, n-step, batch.
 
-    Everything else stays as the section has it. Without images there is no CNN to draw for. The extractor is drawn
-    where the section leaves it to one of our image policies.
+    Everything else stays as the section has it. Nothing is drawn for a CNN that the policy does not have. The extractor
+    is drawn where the section leaves it to one of our image policies.
 
     :param section: the hyperparameters that the trials start from; without it, every part is drawn and no extractor
     :return: a function as rl_zoo3's ``HYPERPARAMS_SAMPLER`` has them
     """
-    parts = [part for part in PARTS if section.get("policy") != "MlpPolicy" or part.endswith("mlp")]
+    without = WITHOUT_PARTS.get(str(section.get("policy")), ())
+    parts = [part for part in PARTS if part not in without]
     policy_kwargs = section.get("policy_kwargs")
     given: Mapping[str, Any] = policy_kwargs if isinstance(policy_kwargs, Mapping) else {}
     fits_all = set(given.get("features_extractor_kwargs", ())) <= {"filters"}  # an argument of all the extractors
