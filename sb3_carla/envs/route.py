@@ -42,8 +42,8 @@ class Lane:
     widths: npt.NDArray[np.float64]  # (n,) [m]
     is_junction: bool
     neighbours: tuple[LaneKey, ...] = ()  # lanes beside it in the same direction
-    successors: list[Lane] = field(default_factory=list)
-    predecessors: list[Lane] = field(default_factory=list)
+    successors: list[Lane] = field(default_factory=list, repr=False)
+    predecessors: list[Lane] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         steps = np.diff(self.points, axis=0)
