@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 train: $(INSTALLED)  ## Train TD3 on the embedded simulator; leaves a model, logs, a report and a video in runs/
-	$(BIN)/sb3-carla train --env Carla-v0 --progress
+	$(BIN)/sb3-carla train --env CarlaChangingTown-v0 --progress
 
 test: $(INSTALLED)  ## Pass the tests
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist worksteal

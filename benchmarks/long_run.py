@@ -28,6 +28,7 @@ from learn import CONFIG, append, read, score
 from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from sb3_carla import TD3, CarlaEnv
 from sb3_carla.driving_log import DrivingLog
@@ -37,7 +38,7 @@ from sb3_carla.report.logs import read_logs
 from sb3_carla.td3 import CheckpointEvery, resume
 from sb3_stability import StabilityMonitor, StagedTraining
 
-UNSEEN = ("Town_Curves", "Town_Circle")
+DRIVEN = ("Town_Blocks", "Town_Quarter", "Town_Ring", "Town_Hills", "Town_Curves", "Town_Circle")  # to be scored
 GATES = (5_000, 50_000, 100_000, 250_000, 500_000)
 EVERY = 25_000  # steps between two checkpoints
 SCORED = (100_000, 250_000, 500_000)
@@ -46,11 +47,14 @@ TD3_OPTIONS = ("learning_rates", "max_grad_norm", "gamma", "n_steps", "tau", "sm
                "policy_delay", "batch_size", "train_freq", "gradient_steps", "learning_starts")  # fmt: skip
 
 
-def make_env() -> Monitor[Any, Any]:
-    return Monitor(CarlaEnv(scenario="changing_town", weather=TRAIN_WEATHERS, seed=0, **SECTION["env_kwargs"]))
+def make_env() -> VecEnv:
+    def carla_env() -> Monitor[Any, Any]:
+        return Monitor(CarlaEnv(scenario="changing_town", weather=TRAIN_WEATHERS, seed=0, **SECTION["env_kwargs"]))
+
+    return VecNormalize(DummyVecEnv([carla_env]), norm_obs_keys=["state"], norm_reward=False)
 
 
-def make_model(env: Monitor[Any, Any], folder: Path) -> TD3:
+def make_model(env: VecEnv, folder: Path) -> TD3:
     options = {name: SECTION[name] for name in TD3_OPTIONS}
     noise = OrnsteinUhlenbeckActionNoise(np.zeros(2), np.full(2, SECTION["noise_std"]))
     return TD3(
@@ -107,7 +111,7 @@ def score_models(folder: Path, episodes: int) -> None:
         raise SystemExit(f"{folder} has no models. Train first, by the command without --score.")
     for steps in SCORED:
         nearest = min(models, key=lambda one: abs(one - steps))  # a restart shifts the steps at which models are kept
-        for town in (*TRAIN_TOWNS, *UNSEEN) if abs(nearest - steps) < EVERY else ():
+        for town in DRIVEN if abs(nearest - steps) < EVERY else ():
             if (str(steps), town) not in known:
                 row = {"recipe": "ours", "seed": 0, "steps": steps}
                 append(results, {**row, **score(str(models[nearest]), "td3", town, options)})
@@ -117,7 +121,7 @@ def show(folder: Path) -> None:
     print("| town | " + " | ".join(f"{steps:,d} steps" for steps in SCORED) + " |")
     print("|---" * (len(SCORED) + 1) + "|")
     rows = {(row["town"], int(row["steps"])): row for row in read(folder / "results.csv")}
-    for town in (*TRAIN_TOWNS, *UNSEEN):
+    for town in DRIVEN:
         cells = [town if town in TRAIN_TOWNS else f"{town}, never trained in"]
         for steps in SCORED:
             row = rows.get((town, steps))

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+UNSEEN = "Town_Curves"
 SHORT = "-n 60 -params learning_starts:20 batch_size:8 buffer_size:200"
 
 
@@ -26,15 +27,15 @@ def steps(short: bool) -> list[tuple[str, str]]:
     """What is done, and the command for it, in the folder of the clone."""
     page = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
     (module,) = re.findall(r"```python\n# my_scenarios.py\n(.*?)```", page, re.DOTALL)
-    own = "CarlaRainyCommute-v0"
+    towns, own = "CarlaChangingTown-v0", "CarlaRainyCommute-v0"
     cut, few = (f" {SHORT}", "--episodes 1 --env-kwargs max_episode_steps:40") if short else ("", "--episodes 5")
-    train = f"sb3-carla train --env Carla-v0{cut}" if short else "make train"
+    train = f"sb3-carla train --env {towns}{cut}" if short else "make train"
     model = "runs/td3/{0}_1/{0}.zip"
     return [
         ("clone", f"git clone --quiet {shlex.quote(str(ROOT))} ."),
         ("install, train, write report and video", train),
-        ("video of three episodes", "sb3-carla enjoy --env Carla-v0 --video drive.mp4" + (" -n 40" if short else "")),
-        ("score", f"sb3-carla evaluate {model.format('Carla-v0')} {few}"),
+        ("video of three episodes", f"sb3-carla enjoy --env {towns} --video drive.mp4" + (" -n 40" if short else "")),
+        ("score", f"sb3-carla evaluate {model.format(towns)} --town {UNSEEN} {few}"),
         ("a scenario of one's own", f"printf %s {shlex.quote(module)} > my_scenarios.py"),
         ("train in it, report and video", f"sb3-carla train --env {own} --gym-packages my_scenarios -n 10000{cut}"),
         (

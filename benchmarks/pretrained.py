@@ -1,8 +1,8 @@
 """Put a trained model into the package as a policy that users can try at once.
 
-    python benchmarks/learn.py --recipes "ours, four towns, 120 000 steps" --seeds 1 --every 120000
-    cd learn/runs/ours-four-towns-120-000-steps/1/zoo/td3/CarlaChangingTown-v0_1
-    python PATH/TO/benchmarks/pretrained.py CarlaChangingTown-v0.zip lane_following --env CarlaChangingTown-v0
+    python benchmarks/learn.py --seeds 1 --steps 80000 --every 80000
+    cd learn/runs/ours/1/zoo/td3/CarlaChangingTown-v0_1
+    python PATH/TO/benchmarks/pretrained.py CarlaChangingTown-v0.zip lane_following
 
 Leaves out what only a continued training would read: the moments of the optimizers. What the model sees and does goes
 beside it, as rl_zoo3 would write it, so that ``enjoy`` and ``evaluate`` set up the same camera and actions.
@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="model file in the folder of its run")
     parser.add_argument("name", help="to try it by, such as the scenario's")
-    parser.add_argument("--env", default="Carla-v0", help="gym id that it was trained in (default: %(default)s)")
+    parser.add_argument(
+        "--env", default="CarlaChangingTown-v0", help="gym id that it was trained in (default: %(default)s)"
+    )
     options = parser.parse_args()
     model = TD3.load(options.model, device="cpu", custom_objects={"buffer_size": 1})
     for part in (model.actor, model.critic):

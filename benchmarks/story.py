@@ -1,6 +1,6 @@
 """One picture of how two recipes train: saturation, Q against its bound, gradient norms against limits, episode length.
 
-    python benchmarks/story.py [--folder learn] [--recipes ours "sb3, our env and schedule"] [--results story.csv]
+    python benchmarks/story.py [--folder learn] [--recipes ours ...] [--results story.csv]
     python benchmarks/story.py --show [--results story.csv]
 
 It reads the logs of the runs that ``benchmarks/learn.py --folder`` left, writes up to 100 points of each run to the
@@ -45,7 +45,11 @@ def points(logs: RunLogs) -> dict[str, npt.NDArray[np.float64]]:
 
     q = at("train/q_policy_mean")
     bound = np.where(q > 0, at("stability/q_limit_high"), at("stability/q_limit_low"))
-    norms = [at(f"grad_norm_clipped/{part}") / limit for part, limit in DEFAULT_MAX_GRAD_NORM.items()]
+    norms = [
+        at(f"grad_norm_clipped/{part}") / limit
+        for part, limit in DEFAULT_MAX_GRAD_NORM.items()
+        if f"grad_norm_clipped/{part}" in logs.metrics  # a policy may lack a part
+    ]
     return {
         "step": steps,
         "saturated": at("train/saturated_share"),
@@ -107,7 +111,7 @@ def draw(rows: Rows, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("learn"), help="of benchmarks/learn.py")
-    parser.add_argument("--recipes", nargs="+", default=["ours", "sb3, our env and schedule"], metavar="NAME")
+    parser.add_argument("--recipes", nargs="+", default=["ours", "sb3, one town, our env and schedule"], metavar="NAME")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--show", action="store_true", help="draw what the results file has")
     options = parser.parse_args()

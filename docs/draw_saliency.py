@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,11 +22,13 @@ import torch as th
 from sb3_carla import TD3, CarlaEnv
 from sb3_carla.evaluation import make_driver
 
+Observation = npt.NDArray[np.uint8] | dict[str, Any]
+
 MOMENTS = (30, 70, 110, 150, 190)  # env steps of the drive
 SIZE = 252  # [pixel] of one picture
 
 
-def moments(env: CarlaEnv, seed: int) -> list[npt.NDArray[np.uint8]]:
+def moments(env: CarlaEnv, seed: int) -> list[Observation]:
     """The observations at :data:`MOMENTS`."""
     seen = []
     observation, _ = env.reset(seed=seed, options={"autopilot": True})
@@ -36,17 +39,23 @@ def moments(env: CarlaEnv, seed: int) -> list[npt.NDArray[np.uint8]]:
     return seen
 
 
-def gradient(model: TD3, observation: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """|d steering / d pixel|, per grey level: of the observation's shape."""
-    image = th.as_tensor(observation[None]).float().requires_grad_(True)
-    model.actor(image)[0, 0].backward()
+def frames(observation: Observation) -> npt.NDArray[np.uint8]:
+    """The pictures of an observation, the newest last."""
+    return observation["image"] if isinstance(observation, dict) else observation
+
+
+def gradient(model: TD3, observation: Observation) -> npt.NDArray[np.float32]:
+    """|d steering / d pixel|, per grey level: of the pictures' shape. The actor reads nothing but the pictures."""
+    image = th.as_tensor(frames(observation)[None]).float().requires_grad_(True)
+    model.actor({"image": image} if isinstance(observation, dict) else image)[0, 0].backward()
     assert image.grad is not None
     return np.asarray(image.grad[0].abs().numpy(), np.float32)
 
 
-def cell(observation: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def cell(observation: Observation, heat: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """The newest frame under its heat, which is in [0, 1]: (SIZE, SIZE, 3), BGR."""
-    frame = cv2.cvtColor(cv2.resize(observation[-1], (SIZE, SIZE), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
+    newest = cv2.resize(frames(observation)[-1], (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
+    frame = cv2.cvtColor(newest, cv2.COLOR_GRAY2BGR)
     colours = cv2.applyColorMap((cv2.resize(heat, (SIZE, SIZE)) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.addWeighted(frame, 0.55, colours, 0.7, 0.0), np.uint8)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import matplotlib
 
-from sb3_carla.envs.catalogue import TRAIN_TOWNS
 from sb3_carla.simulator.roads import RoadMap, built_in_maps
 
 matplotlib.use("Agg")
@@ -27,14 +26,13 @@ def main() -> None:
     figure, axes = plt.subplots(
         -(-len(names) // COLUMNS), COLUMNS, figsize=(15, 8), layout="constrained", squeeze=False
     )
-    colours = {name: "tab:blue" for name in TRAIN_TOWNS} | {name: "tab:orange" for name in TEST_TOWNS}
     for plan, name in zip(axes.flat, names, strict=False):
         places = [w.transform.location for w in RoadMap.load(name).carla_map.generate_waypoints(EVERY)]
         xs, ys = [place.x for place in places], [-place.y for place in places]  # north up: CARLA's y points south
-        plan.scatter(xs, ys, s=0.5, color=colours.get(name, "tab:green"))
+        plan.scatter(xs, ys, s=0.5, color="tab:orange" if name in TEST_TOWNS else "tab:blue")
         plan.set(aspect="equal", xticks=[], yticks=[])
         plan.set_title(f"{name}, {max(xs) - min(xs):.0f} m x {max(ys) - min(ys):.0f} m", fontsize=8)
-    figure.suptitle("Towns to train in (blue), to test in (orange), and drawn at random (green)")
+    figure.suptitle("Towns to train in (blue) and to test in (orange)")
     options.picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.picture, dpi=80)
 

@@ -60,13 +60,13 @@ def test_the_samples_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pat
 
 
 @pytest.fixture(scope="session")
-def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of an algorithm's run Carla-v0_1, as the README's first command leaves one."""
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """The folder of an algorithm's first run in an environment, as an earlier page's command leaves one."""
 
     @functools.cache
-    def train(algo: str) -> Path:
+    def train(algo: str, env_id: str) -> Path:
         folder = tmp_path_factory.mktemp(algo)
-        run_command(["sb3-carla", "train", "--algo", algo, "--env", "Carla-v0"], folder)
+        run_command(["sb3-carla", "train", "--algo", algo, "--env", env_id], folder)
         return folder / "runs" / algo
 
     return train
@@ -74,14 +74,15 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("page", blocks("bash"), ids=name)
 def test_the_commands_of_a_page_run_one_after_the_other(
-    page: Path, run_of: Callable[[str], Path], tmp_path: Path
+    page: Path, run_of: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     (tmp_path / "zoo_configs").symlink_to(ROOT / "zoo_configs")
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         (tmp_path / name).write_text(code)  # a sample that the page says to save
     lines = [line.split("  #")[0] for line in blocks("bash")[page].splitlines() if line.strip()]
-    for algo in sorted(set(re.findall(r"runs/(\w+)/Carla-v0_1", "\n".join(lines)))):  # what an earlier page trained
-        shutil.copytree(run_of(algo), tmp_path / "runs" / algo)
+    earlier = r"runs/(\w+)/(Carla-v0|CarlaChangingTown-v0)_1"  # what an earlier page trained
+    for algo, env_id in sorted(set(re.findall(earlier, "\n".join(lines)))):
+        shutil.copytree(run_of(algo, env_id), tmp_path / "runs" / algo, dirs_exist_ok=True)
     for line in lines:
         command = shlex.split(line)
         if command[0] not in ELSEWHERE:
