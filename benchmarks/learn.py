@@ -31,6 +31,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from sb3_carla.envs.catalogue import TRAIN_WEATHERS
+
 CONFIG = yaml.safe_load((Path(__file__).resolve().parent.parent / "zoo_configs/td3.yml").read_text(encoding="utf-8"))
 OUR_ENV = [
     "--env-kwargs",
@@ -97,7 +99,7 @@ CHANGES: dict[str, list[str]] = {
     "no forced turns": ["--env-kwargs", "forced_turns:False"],
     "one town": ["--env", "Carla-v0"],
     "four towns": ["--env-kwargs", "town:['Town_Blocks', 'Town_Quarter', 'Town_Ring', 'Town_Hills']"],
-    "changing weather": ["--env", "CarlaChangingWeather-v0"],
+    "changing weather": ["--env-kwargs", f"weather:{TRAIN_WEATHERS}"],
     "100 000 steps": ["-n", "100000"],
     "120 000 steps": ["-n", "120000"],
     "160 000 steps": ["-n", "160000"],
