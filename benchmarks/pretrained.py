@@ -11,6 +11,7 @@ beside it, as rl_zoo3 would write it, so that ``enjoy`` and ``evaluate`` set up 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import yaml
@@ -36,7 +37,13 @@ def main() -> None:
     folder = PRETRAINED / options.name
     (folder / options.env).mkdir(parents=True, exist_ok=True)
     model.save(folder / f"{options.name}.zip", exclude=STATE_OF_TRAINING)
+    run = options.model.parent / options.env
     config = {"env_kwargs": interface_of(options.model)}
+    normalizer = run / "vecnormalize.pkl"
+    if normalizer.exists():
+        shutil.copy(normalizer, folder / options.env)
+        written = yaml.load((run / "config.yml").read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader)
+        config["normalize"] = dict(written)["normalize"]
     (folder / options.env / "config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     print(f"{folder / options.name}.zip, {(folder / f'{options.name}.zip').stat().st_size / 1e6:.1f} MB")
 

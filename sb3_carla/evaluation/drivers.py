@@ -27,6 +27,7 @@ from sb3_carla.envs import CarlaEnv, Scenario
 from sb3_carla.envs.actions import DISCRETE_ACTIONS
 from sb3_carla.envs.errors import did_you_mean
 from sb3_carla.envs.pursuit import PursuitDriver
+from sb3_carla.td3.policies import AsymmetricPolicy
 
 BASELINES = ("constant", "random", "autopilot", "pursuit")
 CRUISE_SHARE = 0.96  # of the target speed, at which the pursuit driver cruises: above it earns nothing
@@ -158,6 +159,8 @@ class Model(Driver):
     def saliency(self, observation: Any) -> Heat | None:
         """The gradient of the model's value with respect to each pixel, absolute, smoothed, over the frames.
 
+        Of a model whose critic reads no picture, the gradient of its action.
+
         Source: Simonyan et al., "Deep Inside Convolutional Networks", 2014.
         """
         import cv2
@@ -165,12 +168,14 @@ class Model(Driver):
         tensor = self._tensor(observation)
         image = tensor["image"] if isinstance(tensor, dict) else tensor
         image = image.float().requires_grad_(True)
-        action = self.act(observation)
-        value = self._value({**tensor, "image": image} if isinstance(tensor, dict) else image, action)
+        seen = {**tensor, "image": image} if isinstance(tensor, dict) else image
+        policy: Any = self.model.policy
+        blind = isinstance(policy, AsymmetricPolicy)
+        value = policy.actor(seen) if blind else self._value(seen, self.act(observation))
         if value is None:
             return None
-        value.sum().backward()  # type: ignore[no-untyped-call]
-        self.model.policy.zero_grad(set_to_none=True)
+        value.sum().backward()
+        policy.zero_grad(set_to_none=True)
         if image.grad is None:
             return None
         heat = cv2.GaussianBlur(image.grad[0].abs().amax(dim=0).numpy(), (5, 5), 0)

@@ -17,19 +17,27 @@ SMALL = {"image_size": 40, "frame_stack": 2}
 
 @pytest.fixture(scope="module")
 def envs() -> Iterator[dict[str, CarlaEnv]]:
-    both = {kind: CarlaEnv(actions=kind, seed=0, **SMALL) for kind in ("continuous", "discrete")}
-    yield both
-    for env in both.values():
+    all_envs = {kind: CarlaEnv(actions=kind, seed=0, **SMALL) for kind in ("continuous", "discrete")}
+    all_envs["dict"] = CarlaEnv(observation="dict", seed=0, **SMALL)
+    yield all_envs
+    for env in all_envs.values():
         env.close()
 
 
-@pytest.mark.parametrize("algorithm", [TD3, SAC, TQC, PPO, DQN, QRDQN])
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "kind"),
+    [
+        *((algorithm, "CnnPolicy", "continuous") for algorithm in (TD3, SAC, TQC, PPO)),
+        *((algorithm, "CnnPolicy", "discrete") for algorithm in (DQN, QRDQN)),
+        (TD3, "AsymmetricPolicy", "dict"),
+    ],
+)
 def test_a_model_of_every_kind_acts_values_and_shows_where_it_looks(
-    algorithm: type, envs: dict[str, CarlaEnv], tmp_path: Path
+    algorithm: type, policy: str, kind: str, envs: dict[str, CarlaEnv], tmp_path: Path
 ) -> None:
-    env = envs["discrete" if algorithm in (DQN, QRDQN) else "continuous"]
+    env = envs[kind]
     options = {"n_steps": 8} if algorithm is PPO else {"buffer_size": 100}
-    algorithm("CnnPolicy", env, seed=0, **options).save(tmp_path / "model.zip")
+    algorithm(policy, env, seed=0, **options).save(tmp_path / "model.zip")
     driver = make_driver(str(tmp_path / "model.zip"), algorithm.__name__.lower())
     driver.begin(env, seed=0)
     observation, _ = env.reset(seed=0)

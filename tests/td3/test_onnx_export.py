@@ -29,9 +29,12 @@ def example() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("policy", "encoder"), [("CnnPolicy", "separate"), ("MultiInputPolicy", "critic")])
+@pytest.mark.parametrize(
+    ("policy", "encoder"),
+    [("CnnPolicy", "separate"), ("MultiInputPolicy", "critic"), ("AsymmetricPolicy", "separate")],
+)
 def test_the_exported_policy_acts_as_the_model(example: ModuleType, policy: str, encoder: str, tmp_path: Path) -> None:
-    env: Any = DictEnv() if policy == "MultiInputPolicy" else PixelEnv()
+    env: Any = PixelEnv() if policy == "CnnPolicy" else DictEnv()
     model = TD3(policy, env, buffer_size=10, device="cpu", policy_kwargs={"encoder": encoder})
     model.save(tmp_path / "model")
     example.main(tmp_path / "model.zip", tmp_path / "policy.onnx")
