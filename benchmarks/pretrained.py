@@ -1,7 +1,7 @@
 """Put a trained model into the package as a policy that users can try at once.
 
-    python benchmarks/learn.py --seeds 1 --steps 80000 --every 80000
-    cd learn/runs/ours/1/zoo/td3/CarlaChangingTown-v0_1
+    python benchmarks/learn.py --recipes "images only, four towns, 120 000 steps" --seeds 1 --every 120000
+    cd learn/runs/images-only-four-towns-120-000-steps/1/zoo/td3/CarlaChangingTown-v0_1
     python PATH/TO/benchmarks/pretrained.py CarlaChangingTown-v0.zip lane_following
 
 Leaves out what only a continued training would read: the moments of the optimizers. What the model sees and does goes
