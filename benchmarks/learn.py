@@ -100,6 +100,7 @@ CHANGES: dict[str, list[str]] = {
     "one town": ["--env", "Carla-v0"],
     "four towns": ["--env-kwargs", "town:['Town_Blocks', 'Town_Quarter', 'Town_Ring', 'Town_Hills']"],
     "changing weather": ["--env-kwargs", f"weather:{TRAIN_WEATHERS}"],
+    "40 000 steps": ["-n", "40000"],
     "100 000 steps": ["-n", "100000"],
     "120 000 steps": ["-n", "120000"],
     "160 000 steps": ["-n", "160000"],
