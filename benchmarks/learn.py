@@ -132,7 +132,8 @@ def options_of(recipe: str) -> list[str]:
 
 
 def algo_of(recipe: str) -> str:
-    return recipe.split(", ")[0] if "--algo" in BASES.get(recipe.split(", ")[0], []) else "td3"
+    base = recipe.split(", ")[0]
+    return base if "--algo" in BASES.get(base, []) else "td3"
 
 
 def train(recipe: str, seed: int, options: argparse.Namespace) -> Path:

@@ -17,6 +17,7 @@ Recipe: zoo_configs/td3.yml, with a buffer of 200 000 steps.
 from __future__ import annotations
 
 import argparse
+import ast
 import csv
 import time
 from pathlib import Path
@@ -51,7 +52,7 @@ def make_env() -> VecEnv:
     def carla_env() -> Monitor[Any, Any]:
         return Monitor(CarlaEnv(scenario="changing_town", weather=TRAIN_WEATHERS, seed=0, **SECTION["env_kwargs"]))
 
-    return VecNormalize(DummyVecEnv([carla_env]), norm_obs_keys=["state"], norm_reward=False)
+    return VecNormalize(DummyVecEnv([carla_env]), **ast.literal_eval(SECTION["normalize"]))
 
 
 def make_model(env: VecEnv, folder: Path) -> TD3:
