@@ -226,7 +226,8 @@ class AsymmetricPolicy(MultiInputPolicy):
         space = self.observation_space
         if shared is not None or self.share_features_extractor:
             raise ValueError(
-                "AsymmetricPolicy has nothing to share between actor and critic. Leave encoder and share_features_extractor out."
+                "AsymmetricPolicy has nothing to share between actor and critic. "
+                "Leave encoder and share_features_extractor out."
             )
         entries = dict(space.spaces) if isinstance(space, spaces.Dict) else {}
         read = {key: entry for key, entry in entries.items() if (len(entry.shape or ()) == 3) == images}
