@@ -103,6 +103,7 @@ CHANGES: dict[str, list[str]] = {
     "40 000 steps": ["-n", "40000"],
     "100 000 steps": ["-n", "100000"],
     "120 000 steps": ["-n", "120000"],
+    "150 000 steps": ["-n", "150000"],
     "160 000 steps": ["-n", "160000"],
     "chosen": [],  # among the last checkpoints, by their drives in the towns of the training
 }  # fmt: skip
