@@ -1,6 +1,6 @@
 """Stability callbacks for Stable-Baselines3: know that an off-policy run is going bad, stop it, roll it back, say why.
 
-Works with TD3, DDPG and SAC of Stable-Baselines3 and TQC and CrossQ of sb3-contrib::
+Works with TD3, DDPG, SAC and DQN of Stable-Baselines3 and TQC, CrossQ and QR-DQN of sb3-contrib::
 
     from stable_baselines3 import SAC
     from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnQValueExplosion
@@ -17,10 +17,13 @@ What is logged
 - ``alerts/q_value_explosion``: the mean Q(s, pi(s)) is no possible return any more, or not finite (a stop)
 - ``alerts/actor_loss_explosion``: the same of minus the actor loss (a stop)
 - ``alerts/non_finite``: NaN or infinity in a value, a loss or a parameter (a stop)
+- ``alerts/gradient_explosion``: the norm of a gradient is beyond the limit of StopTrainingOnGradientExplosion (a stop)
 - ``alerts/actor_loss_leak``: the actor loss reaches the actor by another way than the action (found at the start)
 - ``alerts/q_gap``: Q(s, pi(s)) lies far from Q on replayed actions (a warning, as are all below)
 - ``alerts/action_saturation``: nearly all actions are at an end of their range
-- ``alerts/gradient_norm``, ``alerts/gradient_norm_critical``: the norm of the actor's or the critic's gradient
+- ``alerts/gradient_norm``, ``alerts/gradient_norm_critical``: the norm of a gradient, 5e4 and 1e5
+- ``alerts/large_q_value``: the magnitude of the mean Q(s, pi(s)), 1e4
+- ``alerts/large_loss``: the magnitude of the actor's or the critic's loss, 1e6
 - ``alerts/episode_collapse``: episodes became much shorter and earn less
 - ``alerts/feature_norm``: the norm of the actor's features grew by a factor (only if ``feature_growth`` is given)
 - ``alerts/actor_loss_growth``: the actor loss grew by a factor (only if ``loss_growth`` is given)
@@ -51,6 +54,7 @@ from sb3_stability.actor_loss_leak import (
 )
 from sb3_stability.callbacks import (
     StopTrainingOnActorLossExplosion,
+    StopTrainingOnGradientExplosion,
     StopTrainingOnNonFinite,
     StopTrainingOnQValueExplosion,
 )
@@ -97,6 +101,7 @@ __all__ = [
     "StabilityPanel",
     "StagedTraining",
     "StopTrainingOnActorLossExplosion",
+    "StopTrainingOnGradientExplosion",
     "StopTrainingOnLeakyActorLoss",
     "StopTrainingOnNonFinite",
     "StopTrainingOnQValueExplosion",

@@ -23,7 +23,7 @@ from stable_baselines3.common.logger import Logger
 
 from sb3_stability.looking import LookingCallback
 from sb3_stability.reading import Reading
-from sb3_stability.readings import Readings, undisturbed
+from sb3_stability.readings import Readings, UnreadableModelError, undisturbed
 from sb3_stability.untouched import untouched
 
 _BATCH = 32  # transitions; enough to have a gradient in every layer
@@ -84,7 +84,10 @@ def check_actor_loss(model: Any, actor_loss: Callable[[Any], th.Tensor] | None =
     :raises UnprobedModelError: the loss could not be tried
     :raises UnreadableModelError: the model has no actor, critic and replay buffer
     """
-    Readings.of(model)  # refuses what is no off-policy actor-critic
+    if not Readings.of(model).has_actor:
+        raise UnreadableModelError(
+            f"{type(model).__name__} has no actor and so no actor loss that could leak. Leave this check out."
+        )
     if actor_loss is None:
         leaks = _leaks_of_training(model)
     else:

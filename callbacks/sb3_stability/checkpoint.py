@@ -101,7 +101,7 @@ class Checkpoint:
                 "n_updates": int(getattr(model, "_n_updates", 0)),
                 "files": {file.name: file.stat().st_size for file in unfinished.iterdir()},
             }
-            (unfinished / _CONTENTS).write_text(json.dumps(contents, indent=1))
+            _write_contents(unfinished, contents)
             for file in (*unfinished.iterdir(), unfinished):
                 _to_disk(file)
         except BaseException:
@@ -112,9 +112,24 @@ class Checkpoint:
         _to_disk(folder)
         return cls(path, contents["step"], contents["n_updates"])  # type: ignore[arg-type]
 
+    def drop_replay_buffer(self) -> None:
+        """Delete the replay buffer; a crash in between leaves the checkpoint with or without it."""
+        if self.replay_buffer_path is None:
+            return
+        contents = json.loads((self.path / _CONTENTS).read_text())
+        contents["files"].pop(self.replay_buffer_path.name, None)
+        _write_contents(self.path, contents)
+        self.replay_buffer_path.unlink()
+
     def remove(self) -> None:
         """Delete it; a crash in between leaves nothing that looks like a checkpoint."""
         _remove(self.path)
+
+
+def _write_contents(folder: Path, contents: dict[str, Any]) -> None:
+    written = folder / f".{_CONTENTS}"
+    written.write_text(json.dumps(contents, indent=1))
+    written.replace(folder / _CONTENTS)
 
 
 def _remove(path: Path) -> None:

@@ -59,6 +59,11 @@ _WARNINGS = {
     "feature_norm": "What to try: LayerNorm on the features, weight decay, a lower learning rate of the encoder.",
     "gradient_norm": "What to try: smaller rewards, a lower learning rate, clipping of the gradient norm.",
     "gradient_norm_critical": "What to try: smaller rewards, a lower learning rate, clipping of the gradient norm.",
+    "large_q_value": (
+        "Whether this is wrong depends on the rewards: with rewards of 100 and gamma=0.99 a correct value is 10 000. "
+        "The feasible bound (stability/q_limit_low, stability/q_limit_high) knows them."
+    ),
+    "large_loss": "What to try: smaller rewards (VecNormalize), a lower learning rate, the huber loss for the critic.",
     "actor_loss_growth": (
         "This alone is no fault: Q-values grow in a healthy run as well. Look at the feasible bound "
         "(stability/q_limit_low, stability/q_limit_high) beside it."

@@ -34,9 +34,9 @@ class HealthyCheckpoints(WatchingCallback):
         model.learn(remaining_steps, callback=HealthyCheckpoints("checkpoints"), reset_num_timesteps=False)
 
     :param folder: where checkpoints are kept; None for ``healthy_checkpoints`` in the folder of SB3's logger
-    :param steps: environment steps at which a checkpoint is made
+    :param steps: environment steps at which a checkpoint is made that stays, in the long run without its replay buffer
     :param every: environment steps between two further checkpoints; None for none
-    :param keep: checkpoints that are kept, the latest ones
+    :param keep: checkpoints that are kept besides, and with their replay buffers: the latest ones
     :param max_buffer_gb: a replay buffer that takes more than this is not saved, in GB; 0 for never
     :param check_freq: env steps (calls of ``env.step()``) or updates between two looks, whichever comes first
     :param batch_size: transitions of the replay buffer that are read where the training itself shows nothing
@@ -116,13 +116,21 @@ class HealthyCheckpoints(WatchingCallback):
         with_buffer = 0 < self._buffer_gb() <= self.max_buffer_gb
         checkpoint = Checkpoint.write(self.folder, self.model, with_replay_buffer=with_buffer)
         self.saved = [one for one in self.saved if one.step != checkpoint.step] + [checkpoint]
-        for old in self.saved[: -self.keep]:
-            old.remove()
-        self.saved = self.saved[-self.keep :]
+        self._thin_out()
         self._done_to, self._waits = checkpoint.step, False
         self.logger.record("stability/checkpoint_step", checkpoint.step)
         if self.verbose > 0:
             print(f"{type(self).__name__}: saved {checkpoint.path}")
+
+    def _thin_out(self) -> None:
+        # The first one at or after a listed step stands for that step, after a crash as well
+        listed = {next((one.step for one in self.saved if one.step >= step), None) for step in self.steps}
+        for old in self.saved[: -self.keep]:
+            if old.step in listed:
+                old.drop_replay_buffer()
+            else:
+                old.remove()
+        self.saved = [one for one in self.saved[: -self.keep] if one.step in listed] + self.saved[-self.keep :]
 
     def _buffer_gb(self) -> float:
         buffer: Any = getattr(self.model, "replay_buffer", None)
@@ -160,9 +168,10 @@ class RollbackToHealthyCheckpoint(HealthyCheckpoints):
     :param folder: where checkpoints are kept; None for ``healthy_checkpoints`` in the folder of SB3's logger
     :param lr_factor: the learning rates are multiplied by this at each rollback
     :param max_rollbacks: how often the model may go back
-    :param steps: environment steps at which a checkpoint is made, besides one at the start of the training
-    :param every: environment steps between two further checkpoints; None for none
-    :param keep: checkpoints that are kept, the latest ones
+    :param steps: environment steps at which a checkpoint is made that stays, in the long run without its replay buffer
+    :param every: environment steps between two further checkpoints, of which the start of the training is one; None for
+        none
+    :param keep: checkpoints that are kept besides, and with their replay buffers: the latest ones
     :param max_buffer_gb: a replay buffer that takes more than this is not saved, in GB; 0 for never
     :param check_freq: env steps (calls of ``env.step()``) or updates between two looks, whichever comes first
     :param batch_size: transitions of the replay buffer that are read where the training itself shows nothing

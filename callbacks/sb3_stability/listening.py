@@ -36,11 +36,11 @@ class UpdateListener:
     TQC, CrossQ), and a first Q-network called on its own, outside of ``critic.forward`` (``critic.q1_forward`` of TD3
     and DDPG).
 
-    :param actor: the actor to listen to
+    :param actor: the actor to listen to; None hears nothing
     :param critic: the critic to listen to
     """
 
-    def __init__(self, actor: th.nn.Module, critic: th.nn.Module) -> None:
+    def __init__(self, actor: th.nn.Module | None, critic: th.nn.Module) -> None:
         self._actor, self._critic = actor, critic
         self._handles: list[RemovableHandle] = []
         self.forget()
@@ -75,7 +75,7 @@ class UpdateListener:
 
     def attach(self) -> None:
         """Start to listen; a second call changes nothing."""
-        if self._handles:
+        if self._handles or self._actor is None:
             return
         self._handles = [
             self._critic.register_forward_pre_hook(self._enter_critic),

@@ -17,8 +17,6 @@ _NUMBERS = (
     "actor_loss",
     "saturated_share",
     "feature_norm",
-    "actor_grad_norm",
-    "critic_grad_norm",
 )
 
 
@@ -49,7 +47,7 @@ class StabilityMonitor(WatchingCallback):
 
     def _prepare(self, readings: Readings, scale: float | None) -> None:
         super()._prepare(readings, scale)
-        if not self.check_leak:
+        if not self.check_leak or not readings.has_actor:
             return
         try:
             check_actor_loss(self.model)
@@ -69,6 +67,10 @@ class StabilityMonitor(WatchingCallback):
             value = getattr(reading, name)
             if value is not None:
                 self.logger.record(f"stability/{name}", value)
+        for network in ("actor", "critic"):
+            norm = reading.grad_norm(network)
+            if norm is not None:
+                self.logger.record(f"stability/{network}_grad_norm", norm)
         if self.limits.margin is not None:
             low, high = self._watch.q_limits(reading)
             self.logger.record("stability/q_limit_low", low)

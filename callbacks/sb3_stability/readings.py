@@ -5,7 +5,8 @@ A reading comes from the first of these sources that the model offers:
 1. ``model.last_update``, a record of the last gradient update that some algorithms keep (sb3_carla's TD3 does);
 2. the tensors of the last update, caught by hooks (:mod:`sb3_stability.listening`);
 3. the networks themselves: Q(s, pi(s)) and Q(s, a) on a batch of the replay buffer. This is also what is read before
-   the first update and after the last.
+   the first update and after the last. For algorithms without an actor (DQN, QR-DQN) it is the only source, and
+   Q(s, pi(s)) is the largest Q(s, a).
 
 Nothing here changes the training: the random generators and the train or eval mode of each module are put back.
 """
@@ -31,7 +32,17 @@ from sb3_stability.rewards import RewardRange
 
 
 class UnreadableModelError(TypeError):
-    """The model has no actor, critic and replay buffer to read."""
+    """The model has no Q-values and replay buffer to read, or no actor where one is needed."""
+
+
+def networks(model: Any) -> dict[str, th.nn.Module]:
+    """What a model learns, by the name that messages give it: actor and critic, or the Q-network of DQN and its kin.
+
+    :param model: any model of Stable-Baselines3 or sb3-contrib
+    """
+    names = {"actor": "actor", "critic": "critic", "q_net": "Q-network", "quantile_net": "Q-network"}
+    found = {name: getattr(model, attribute, None) for attribute, name in names.items() if hasattr(model, attribute)}
+    return {name: network for name, network in found.items() if isinstance(network, th.nn.Module)}
 
 
 @contextmanager
@@ -58,7 +69,7 @@ def undisturbed(*modules: th.nn.Module, device: th.device) -> Iterator[None]:
 class Readings:
     """Reads one model. Callbacks of the same model share one, so that a second callback costs nothing.
 
-    :param model: an off-policy model with ``actor``, ``critic`` and ``replay_buffer``
+    :param model: an off-policy model with a ``replay_buffer`` and ``actor`` and ``critic``, or a Q-network alone
     :param batch_size: transitions that are sampled where the networks themselves are read
     :raises UnreadableModelError: the model is of another kind
     """
@@ -66,13 +77,14 @@ class Readings:
     _shared: ClassVar[weakref.WeakValueDictionary[tuple[int, int], Readings]] = weakref.WeakValueDictionary()
 
     def __init__(self, model: OffPolicyAlgorithm, batch_size: int = 64) -> None:
-        actor, critic = getattr(model, "actor", None), getattr(model, "critic", None)
-        buffer = getattr(model, "replay_buffer", None)
-        if not (isinstance(actor, th.nn.Module) and isinstance(critic, th.nn.Module)) or buffer is None:
+        learned, buffer = networks(model), getattr(model, "replay_buffer", None)
+        if not (learned.keys() >= {"actor", "critic"} or "Q-network" in learned) or buffer is None:
             raise UnreadableModelError(
-                f"{type(model).__name__} has no actor, critic and replay buffer, so there is no Q(s, pi(s)) to watch. "
-                "Use this callback with TD3, DDPG, SAC, TQC or CrossQ, or leave it out."
+                f"{type(model).__name__} has no Q-values and replay buffer, so there is no Q(s, pi(s)) to watch. "
+                "Use this callback with TD3, DDPG, SAC, DQN, TQC, CrossQ or QR-DQN, or leave it out."
             )
+        actor, critic = learned.get("actor"), learned.get("critic", learned.get("Q-network"))
+        assert critic is not None
         self.model: Any = model
         self.batch_size = batch_size
         self._actor: Any = actor
@@ -89,9 +101,14 @@ class Readings:
         """The readings of this model, shared between all who ask for the same batch size."""
         key = (id(model), batch_size)
         found = cls._shared.get(key)
-        if found is None or found.model is not model or found._critic is not getattr(model, "critic", None):
+        if found is None or found.model is not model or found._critic not in networks(model).values():
             found = cls._shared[key] = cls(model, batch_size)
         return found
+
+    @property
+    def has_actor(self) -> bool:
+        """False where the action is the one with the largest Q (DQN, QR-DQN)."""
+        return self._actor is not None
 
     @property
     def n_updates(self) -> int:
@@ -134,21 +151,16 @@ class Readings:
         buffer = self.model.replay_buffer
         if buffer is None or buffer.size() == 0:
             return None
-        with undisturbed(self._actor, self._critic, device=self.model.device), th.no_grad():
-            self._actor.train(False)
-            self._critic.train(False)
+        read = [self._critic] if self._actor is None else [self._actor, self._critic]
+        with undisturbed(*read, device=self.model.device), th.no_grad():
+            for network in read:
+                network.train(False)
             # The sampling of the algorithm itself, so that every buffer works: Dict, HER, n-step, a user's own.
             try:
                 batch = buffer.sample(self.batch_size, env=self.model._vec_normalize_env)
             except (RuntimeError, ValueError):
                 return None  # HER has nothing to give before the first episode has ended
-            actions, entropy = self._act(batch.observations)
-            numbers = {
-                "q_policy": per_transition(self._critic(batch.observations, actions)),
-                "q_replay": per_transition(self._critic(batch.observations, batch.actions)),
-                "entropy": entropy,
-                "saturated": (actions.abs() > SATURATED).float(),
-            }
+            numbers = self._of_actions(batch) if self._actor is None else self._of_actor(batch)
         self._rewards.learn_from_batch(batch.rewards.cpu().numpy())
         return self._reading(numbers)
 
@@ -167,11 +179,6 @@ class Readings:
             value = getattr(record, name, None)
             return None if value is None else float(value)
 
-        def norm(part: str) -> float | None:
-            norms = getattr(record, "grad_norms", None) or {}
-            squares = [float(value) ** 2 for name, value in norms.items() if name.startswith(part)]
-            return math.sqrt(sum(squares)) if squares else None
-
         rewards = [value for value in (number("reward_min"), number("reward_max")) if value is not None]
         self._rewards.learn_from_batch(np.asarray(rewards))
         self._rewards.learn_from_buffer()
@@ -185,11 +192,25 @@ class Readings:
             critic_loss=number("critic_loss"),
             saturated_share=number("saturated_share"),
             feature_norm=None if features is None else float(features.flatten(1).norm(dim=1).mean()),
-            actor_grad_norm=norm("actor"),
-            critic_grad_norm=norm("critic"),
+            grad_norms={part: float(norm) for part, norm in (getattr(record, "grad_norms", None) or {}).items()},
             rewards=self._rewards.range,
             bonus=self._bonus,
         )
+
+    def _of_actor(self, batch: Any) -> dict[str, th.Tensor]:
+        actions, entropy = self._act(batch.observations)
+        return {
+            "q_policy": per_transition(self._critic(batch.observations, actions)),
+            "q_replay": per_transition(self._critic(batch.observations, batch.actions)),
+            "entropy": entropy,
+            "saturated": (actions.abs() > SATURATED).float(),
+        }
+
+    def _of_actions(self, batch: Any) -> dict[str, th.Tensor]:
+        values = self._critic(batch.observations)  # (batch, actions), or (batch, quantiles, actions)
+        values = values.mean(dim=1) if values.dim() == 3 else values
+        replayed = values.gather(1, batch.actions.long().reshape(-1, 1))
+        return {"q_policy": values.amax(dim=1), "q_replay": replayed.squeeze(1)}
 
     def _from_update(self) -> Reading | None:
         heard, buffer = self._listener, self.model.replay_buffer
@@ -225,11 +246,12 @@ class Readings:
             q_policy_mean=numbers["q_policy"],
             q_replay_mean=numbers["q_replay"],
             q_replay_std=numbers["spread"],
-            actor_loss=-numbers["q_policy"] - term,
+            actor_loss=None if self._actor is None else -numbers["q_policy"] - term,
             saturated_share=numbers.get("saturated"),
             feature_norm=numbers.get("features"),
-            actor_grad_norm=numbers.get("actor_gradient"),
-            critic_grad_norm=numbers.get("critic_gradient"),
+            grad_norms={
+                name.removesuffix("_gradient"): norm for name, norm in numbers.items() if name.endswith("_gradient")
+            },
             rewards=self._rewards.range,
             bonus=self._bonus,
         )

@@ -40,10 +40,11 @@ class StagedTraining(WatchingCallback):
     The checklist of a gate:
 
     - Q in range: no detector of an explosion sees anything beyond its limit now;
-    - learning signal: the gradients of actor and critic were not zero all through the stage, and the actor's actions
-      are not all saturated;
+    - learning signal: no gradient of a part (of actor and critic, or of the CNN and the MLP of each, where the model
+      tells them apart) was zero all through the stage, and the actor's actions are not all saturated;
     - episode length: the episodes have not collapsed, and are at least ``min_episode_length`` long if that is given;
-    - gradient limits: no gradient was beyond the critical norm for several looks in a row during the stage.
+    - gradient limits: the gradient of no part was beyond the critical norm for several looks in a row during the
+      stage. It is the norm before clipping that is judged, since after it every limit is kept.
 
     :param gates: environment steps at which a checklist has to be passed
     :param min_episode_length: least mean length of the latest episodes, in steps; None for any
@@ -83,9 +84,8 @@ class StagedTraining(WatchingCallback):
 
     def _see(self, reading: Reading) -> None:
         super()._see(reading)
-        for part, norm in (("actor", reading.actor_grad_norm), ("critic", reading.critic_grad_norm)):
-            if norm is not None:
-                self._largest[part] = max(norm, self._largest.get(part, 0.0))
+        for part, norm in reading.grad_norms.items():
+            self._largest[part] = max(norm, self._largest.get(part, 0.0))
         state = self.states.get("gradient_norm_critical")
         if state is not None and state.alarm is not None:
             self._excess.setdefault(state.name, state)
@@ -139,7 +139,7 @@ class StagedTraining(WatchingCallback):
         name = "learning signal"
         if not self._largest:
             return Check(name, None, "no gradient was measured")
-        norms = ", ".join(f"{part}'s gradient up to {norm:.3g}" for part, norm in self._largest.items())
+        norms = ", ".join(f"gradient of {part} up to {norm:.3g}" for part, norm in self._largest.items())
         dead = [part for part, norm in self._largest.items() if norm == 0.0]
         if dead:
             return Check(name, False, f"the gradient of {' and '.join(dead)} was exactly 0 all through the stage")
@@ -167,4 +167,4 @@ class StagedTraining(WatchingCallback):
         state = self.states.get("gradient_norm_critical")
         if state is None or not self._largest:
             return Check(name, None, "no gradient was measured")
-        return Check(name, True, f"below {state.limit:.4g}")
+        return Check(name, True, f"{', '.join(self._largest)} below {state.limit:.4g}")

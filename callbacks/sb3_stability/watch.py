@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import torch as th
-
 from sb3_stability.detectors import (
+    AbsoluteLimit,
     ActionSaturation,
     Alarm,
     Detector,
@@ -27,6 +26,7 @@ from sb3_stability.detectors import (
 from sb3_stability.feasible_value import FeasibleValue
 from sb3_stability.looking import magnitude, positive
 from sb3_stability.reading import Reading
+from sb3_stability.readings import networks
 
 EXPLOSIONS = ("q_value_explosion", "actor_loss_explosion", "non_finite")
 """The alerts that mean that a training has to be stopped; all others are warnings."""
@@ -39,8 +39,10 @@ class Limits:
     :param margin: factor on the feasible bound of Q(s, pi(s)) and of minus the actor loss
     :param patience: looks in a row that must be beyond a limit
     :param floor: factor on the magnitude of Q before training; no limit on Q is nearer to zero than that
-    :param max_abs_q: fixed threshold on the magnitude of Q(s, pi(s)) (the founding user's was 1e4)
-    :param max_abs_loss: fixed threshold on the magnitude of the actor loss (the founding user's was 1e6)
+    :param max_abs_q: fixed threshold on the magnitude of Q(s, pi(s)), beyond which it counts as an explosion
+    :param max_abs_loss: fixed threshold on the magnitude of the actor loss, beyond which it counts as an explosion
+    :param large_q: magnitude of Q(s, pi(s)) that is worth a warning (the founding user's)
+    :param large_loss: magnitude of the actor's or the critic's loss that is worth a warning (the founding user's)
     :param gap: Q(s, pi(s)) may differ from Q on replayed actions by this many times the size of the latter
     :param saturated_share: largest share of saturated components of the actions
     :param feature_growth: largest norm of the actor's features, as a multiple of the norm at the first looks
@@ -55,6 +57,8 @@ class Limits:
     floor: float = 10.0
     max_abs_q: float | None = None
     max_abs_loss: float | None = None
+    large_q: float | None = 1e4
+    large_loss: float | None = 1e6
     gap: float | None = 2.0
     saturated_share: float | None = 0.97
     feature_growth: float | None = None
@@ -128,12 +132,12 @@ class Watch:
         self._saturation = None if share is None else ActionSaturation(share)
         self._features = None if growth is None else Growth(growth, limits.patience)
         self._loss_growth = None if loss_growth is None else Growth(loss_growth, limits.patience)
-        norms = {"gradient_norm": limits.grad_norm, "gradient_norm_critical": limits.critical_grad_norm}
-        self._gradients = {
-            (name, part): GradientNorm(limit, limits.patience)
-            for name, limit in norms.items()
-            if limit is not None
-            for part in ("actor", "critic")
+        self._grad_limits = {"gradient_norm": limits.grad_norm, "gradient_norm_critical": limits.critical_grad_norm}
+        self._gradients: dict[tuple[str, str], GradientNorm] = {}
+        q, loss = limits.large_q, limits.large_loss
+        large = {"the mean Q(s, pi(s))": q, "the actor loss": loss, "the critic loss": loss}
+        self._large = {
+            subject: AbsoluteLimit(limit, limits.patience) for subject, limit in large.items() if limit is not None
         }
         self._collapse = None if limits.collapse is None else EpisodeCollapse(limits.collapse)
         self._collapsed: Alarm | None = None
@@ -152,7 +156,8 @@ class Watch:
     def forget(self) -> None:
         """Start all counts of looks anew, after the model was put back to an earlier state."""
         own = (self._gap, self._saturation, self._features, self._loss_growth, self._collapse)
-        for detector in (self._q, self._loss, *own, *self._gradients.values(), *self._finite.values()):
+        by_name = (*self._gradients.values(), *self._finite.values(), *self._large.values())
+        for detector in (self._q, self._loss, *own, *by_name):
             if detector is not None:
                 detector.forget()
         self.states, self._collapsed = {}, None
@@ -214,6 +219,7 @@ class Watch:
             if detector is not None:
                 alarm = None if value is None else detector.observe(value, at=at)
                 yield _state(name, subject, None if value is None else detector, alarm)
+        yield from self._large_states(reading)
         yield from self._gradient_states(reading)
         if self._collapse is not None:
             subject = "the mean length of the latest episodes"
@@ -234,27 +240,42 @@ class Watch:
             "the actor loss": reading.actor_loss,
             "the critic loss": reading.critic_loss,
         }
-        for part in ("actor", "critic"):
-            module = getattr(self._model, part, None)
-            if isinstance(module, th.nn.Module):
-                watched[f"the sum of the magnitudes of the {part}'s parameters"] = magnitude(module)
+        for name, network in networks(self._model).items():
+            watched[f"the sum of the magnitudes of the {name}'s parameters"] = magnitude(network)
         for subject, value in watched.items():
             if value is not None and not math.isfinite(value):
                 detector = self._finite.setdefault(subject, Finite())
                 return _state("non_finite", subject, detector, detector.observe(value, at=reading.n_updates))
         return State("non_finite", "a number", None, None, 0, None)
 
-    def _gradient_states(self, reading: Reading) -> Iterator[State]:
-        norms = {"actor": reading.actor_grad_norm, "critic": reading.critic_grad_norm}
-        for name in ("gradient_norm", "gradient_norm_critical"):
+    def _large_states(self, reading: Reading) -> Iterator[State]:
+        for name, values in (
+            ("large_q_value", {"the mean Q(s, pi(s))": reading.q_policy_mean}),
+            ("large_loss", {"the actor loss": reading.actor_loss, "the critic loss": reading.critic_loss}),
+        ):
             states = []
-            for part, norm in norms.items():
-                detector = self._gradients.get((name, part))
-                if detector is not None and norm is not None:
-                    alarm = detector.observe(norm, at=reading.n_updates, rewards=reading.rewards)
-                    states.append(_state(name, f"the norm of the {part}'s gradient", detector, alarm))
-            if states:  # the worse of the two
-                yield max(states, key=lambda state: (state.alarm is not None, state.value))
+            for subject, value in values.items():
+                detector = self._large.get(subject)
+                if detector is not None and value is not None:
+                    states.append(_state(name, subject, detector, detector.observe(value, at=reading.n_updates)))
+            yield from _worst(states)
+
+    def _gradient_states(self, reading: Reading) -> Iterator[State]:
+        for name, limit in self._grad_limits.items():
+            if limit is None:
+                continue
+            states = []
+            for part, norm in reading.grad_norms.items():
+                detector = self._gradients.setdefault((name, part), GradientNorm(limit, self._limits.patience))
+                alarm = detector.observe(norm, at=reading.n_updates, rewards=reading.rewards)
+                states.append(_state(name, f"the norm of the gradient of {part}", detector, alarm))
+            yield from _worst(states)
+
+
+def _worst(states: list[State]) -> Iterator[State]:
+    """The state that says most of those that share a name."""
+    if states:
+        yield max(states, key=lambda state: (state.alarm is not None, abs(state.value or 0.0)))
 
 
 def _state(name: str, subject: str, detector: Detector | None, alarm: Alarm | None) -> State:

@@ -174,9 +174,10 @@ class SkippedUpdates:
 
 
 def log_updates(logger: Logger, records: Sequence[UpdateRecord]) -> None:
-    """Record some updates: the log shows means over all updates since its last dump (the maximum of ``q_max``).
+    """Record some updates: the log shows means over all updates since its last dump, and under ``train_max/`` and
+    ``grad_norm_max/`` the largest magnitudes, in which a single spike is not lost (of Q(s, a) itself: ``train/q_max``).
 
-    What the actor gives is averaged over the updates that changed the actor.
+    What the actor gives is that of the updates that changed the actor.
 
     :param logger: SB3's logger
     :param records: the updates of one call of ``train``
@@ -184,21 +185,34 @@ def log_updates(logger: Logger, records: Sequence[UpdateRecord]) -> None:
     # A skipped update has no meaningful losses and norms: it would turn every mean into NaN.
     finite = [record for record in records if record.finite]
     for key in ("critic_loss", "q1_mean", "q2_mean", "q_gap", "q_target_mean", "td_error"):
-        _mean(logger, f"train/{key}", [getattr(record, key) for record in finite])
-    _mean(logger, "train/q_std", [record.q_replay_std for record in finite])
+        _mean_and_largest(logger, key, [getattr(record, key) for record in finite])
+    _mean_and_largest(logger, "q_std", [record.q_replay_std for record in finite])
     for record in finite:
         logger.record("train/q_max", max(record.q_replay_max, logger.name_to_value.get("train/q_max", -math.inf)))
     with_actor = [record for record in finite if record.actor_updated]
-    for key in ("actor_loss", "q_policy_mean", "saturated_share"):
-        _mean(logger, f"train/{key}", [getattr(record, key) for record in with_actor])
+    for key in ("actor_loss", "q_policy_mean"):
+        _mean_and_largest(logger, key, [getattr(record, key) for record in with_actor])
+    _mean(logger, "train/saturated_share", [record.saturated_share or 0.0 for record in with_actor])
     for part in finite[-1].grad_norms if finite else ():
         # Critic parts change in every update, actor parts only where the actor was updated.
         measured = with_actor if part.startswith("actor") else finite
         before = [record.grad_norms[part] for record in measured]
         after = [record.grad_norms_clipped[part] for record in measured]
         _mean(logger, f"grad_norm/{part}", before)
+        _largest(logger, f"grad_norm_max/{part}", before)
         _mean(logger, f"grad_norm_clipped/{part}", after)
         _mean(logger, f"grad_clipped_share/{part}", [float(b > a) for b, a in zip(before, after, strict=True)])
+
+
+def _mean_and_largest(logger: Logger, key: str, values: Sequence[float]) -> None:
+    _mean(logger, f"train/{key}", values)
+    _largest(logger, f"train_max/{key}", values)
+
+
+def _largest(logger: Logger, key: str, values: Sequence[float]) -> None:
+    if values:  # a spike is for the files; the table in the terminal is long enough
+        largest = max(abs(value) for value in values)
+        logger.record(key, max(largest, logger.name_to_value.get(key, 0.0)), exclude="stdout")
 
 
 def _mean(logger: Logger, key: str, values: Sequence[float]) -> None:

@@ -156,13 +156,25 @@ def test_learning_rates_stay_lowered_through_training_and_saving(rate, half, tmp
     assert TD3.load(tmp_path / "model").lr_schedule(1.0) == pytest.approx(half / 2)
 
 
-def test_checkpoints_are_made_at_their_steps_and_the_latest_are_kept(tmp_path, capsys):
-    saver = HealthyCheckpoints(tmp_path, steps=(60, 100), every=70, keep=3)
-    small(TD3).learn(230, callback=saver)
-    assert [checkpoint.step for checkpoint in Checkpoint.all_in(tmp_path)] == [100, 140, 210]
-    assert [checkpoint.step for checkpoint in saver.saved] == [100, 140, 210]
-    assert capsys.readouterr().out.count("saved") == 5
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_000000100", "step_000000140", "step_000000210"]
+def test_those_of_listed_steps_and_the_latest_checkpoints_are_kept(tmp_path, capsys):
+    saver = HealthyCheckpoints(tmp_path, steps=(60, 130), every=50, keep=2)
+    small(TD3).learn(260, callback=saver)
+    assert [checkpoint.step for checkpoint in Checkpoint.all_in(tmp_path)] == [60, 130, 200, 250]
+    assert [checkpoint.step for checkpoint in saver.saved] == [60, 130, 200, 250]
+    assert [one.replay_buffer_path is not None for one in saver.saved] == [False, False, True, True]
+    assert capsys.readouterr().out.count("saved") == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step_{step:09d}" for step in (60, 130, 200, 250)]
+
+
+def test_listed_checkpoints_stay_when_a_run_is_continued(tmp_path):
+    small(TD3).learn(110, callback=HealthyCheckpoints(tmp_path, steps=(60,), every=50, keep=1, verbose=0))
+    model = Checkpoint.all_in(tmp_path)[-1].load(TD3, make_vec_env("Pendulum-v1", seed=0))
+    saver = HealthyCheckpoints(tmp_path, steps=(60,), every=50, keep=1, verbose=0)
+    model.learn(60, callback=saver, reset_num_timesteps=False)
+    assert [checkpoint.step for checkpoint in saver.saved] == [60, 150]
+    assert Checkpoint.all_in(tmp_path) == saver.saved
+    without_buffer = saver.saved[0].load(TD3, make_vec_env("Pendulum-v1", seed=0))
+    assert (without_buffer.num_timesteps, without_buffer.replay_buffer.size()) == (60, 0)
 
 
 def test_no_checkpoint_is_made_of_an_exploding_run(tmp_path, capsys):

@@ -38,6 +38,7 @@ def test_the_monitor_logs_what_the_documentation_lists(algorithm, tmp_path):
     assert keys <= documented("alerts") | documented("stability")
     expected = {"q_value_explosion", "actor_loss_explosion", "non_finite", "actor_loss_leak", "q_gap"}
     expected |= {"action_saturation", "gradient_norm", "gradient_norm_critical", "episode_collapse"}
+    expected |= {"large_q_value", "large_loss"}
     assert {f"alerts/{name}" for name in expected} <= keys
     numbers = {"q_policy_mean", "q_replay_mean", "q_replay_std", "q_limit_low", "q_limit_high", "q_gap", "q_gap_limit"}
     numbers |= {"actor_loss", "saturated_share", "actor_grad_norm", "critic_grad_norm"}
@@ -70,6 +71,14 @@ def test_a_short_alert_is_not_lost_before_the_log_is_written(tmp_path):
     assert monitor.states["q_value_explosion"].alarm is None
 
 
+def test_large_values_have_tags_of_their_own_and_stop_nothing(tmp_path):
+    monitor = StabilityMonitor(verbose=0, large_q=1e-9, large_loss=1e-9, patience=1)
+    rows = logged(small(TD3), tmp_path, total_timesteps=410, callback=monitor)
+    assert {float(rows[-1][f"alerts/{name}"]) for name in ("large_q_value", "large_loss")} == {1.0}
+    assert float(rows[-1]["alerts/q_value_explosion"]) == 0.0
+    assert not any(state.is_explosion and state.alarm for state in monitor.states.values())
+
+
 def test_a_leak_on_images_opens_the_gap_and_is_named():
     model, monitor = camera_model(LeakyTD3), StabilityMonitor(verbose=0)
     model.learn(700, callback=monitor)
@@ -86,7 +95,7 @@ def test_gradient_norms_are_those_of_the_update(tmp_path):
             if self.model._n_updates % 2 == 0 and self.model._n_updates > 2:
                 gradients = [parameter.grad for parameter in self.model.actor.parameters()]
                 state = monitor._readings.latest()
-                norms.append((state.actor_grad_norm, float(th.nn.utils.get_total_norm(gradients))))
+                norms.append((state.grad_norm("actor"), float(th.nn.utils.get_total_norm(gradients))))
 
         def _on_step(self):
             return True

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from small_models import (
     all_three,
     small,
 )
-from stable_baselines3 import PPO, TD3
+from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
 from sb3_stability import (
     StopTrainingOnActorLossExplosion,
+    StopTrainingOnGradientExplosion,
     StopTrainingOnQValueExplosion,
     UnreadableModelError,
 )
@@ -90,7 +92,7 @@ def test_a_run_can_be_continued_with_the_same_callback_after_a_stop():
 
 def test_a_model_without_a_critic_of_actions_is_refused_with_a_reason():
     model = PPO("MlpPolicy", "Pendulum-v1", n_steps=64)
-    with pytest.raises(UnreadableModelError, match="PPO has no actor, critic and replay buffer"):
+    with pytest.raises(UnreadableModelError, match="PPO has no Q-values and replay buffer"):
         model.learn(64, callback=StopTrainingOnQValueExplosion())
 
 
@@ -148,3 +150,20 @@ def test_a_model_can_be_saved_and_loaded_while_it_is_watched(tmp_path):
 
     small(TD3).learn(120, callback=[*all_three(), Saver()])
     assert TD3.load(tmp_path / "model.zip").num_timesteps == 100
+
+
+@pytest.mark.parametrize("algorithm", [TD3, SAC])
+def test_a_gradient_beyond_its_limit_stops_the_run_and_the_message_names_it(algorithm, tmp_path):
+    model, stop = small(algorithm), StopTrainingOnGradientExplosion(max_norm=1e-6, verbose=0)
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    model.learn(2000, callback=stop)
+    assert stop.triggered
+    assert re.search(r"the norm of the gradient of (actor|critic) was", stop.message)
+    assert float(logged(model, tmp_path)[-1]["alerts/gradient_explosion"]) == 1.0
+
+
+def test_gradients_below_the_limit_stop_nothing():
+    model, stop = small(TD3), StopTrainingOnGradientExplosion(verbose=0)
+    model.learn(400, callback=stop)
+    assert not stop.triggered
+    assert model.num_timesteps == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +17,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_carla.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer, PrioritizedReplayBuffer
 from sb3_carla.td3 import PARTS, TD3
+from sb3_stability import StagedTraining
 
 
 def pendulum_batch(discounts: bool = False, size: int = 16) -> ReplayBufferSamples:
@@ -42,10 +44,29 @@ def test_every_image_policy_trains_and_logs_every_key(policy: str) -> None:
     logged = model.logger.name_to_value
     losses = "actor_loss critic_loss q1_mean q2_mean q_policy_mean q_target_mean td_error q_std q_max q_gap"
     expected = {f"train/{name}" for name in [*losses.split(), "saturated_share", "skipped_updates", "n_updates"]}
-    for tag in ("grad_norm", "grad_norm_clipped", "grad_clipped_share", "train/learning_rate"):
+    maxima = "actor_loss critic_loss q1_mean q2_mean q_policy_mean q_target_mean td_error q_std q_gap"
+    expected |= {f"train_max/{name}" for name in maxima.split()}
+    for tag in ("grad_norm_max", "grad_norm", "grad_norm_clipped", "grad_clipped_share", "train/learning_rate"):
         expected |= {f"{tag}/{part}" for part in PARTS}
     assert expected <= logged.keys()
     assert all(np.isfinite(value) for value in logged.values())
+
+
+def test_a_gate_of_the_staged_training_judges_the_gradient_of_every_part() -> None:
+    model = TD3("CnnPolicy", PixelEnv(), seed=0, buffer_size=100, learning_starts=10, batch_size=4, device="cpu")
+    stages = StagedTraining(gates=(16,), verbose=0)
+    model.learn(20, callback=stages)
+    checks = {check.name: check for check in stages.checklists[16]}
+    assert checks["gradient limits"].passed
+    for part in PARTS:
+        assert f"gradient of {part} up to" in checks["learning signal"].evidence
+        assert part in checks["gradient limits"].evidence
+    failing = StagedTraining(gates=(16,), patience=1, critical_grad_norm=1e-9, verbose=0)
+    TD3("CnnPolicy", PixelEnv(), seed=0, buffer_size=100, learning_starts=10, batch_size=4, device="cpu").learn(
+        20, callback=failing
+    )
+    assert failing.triggered
+    assert re.search(r"the norm of the gradient of (actor|critic)_(cnn|mlp) was", failing.message)
 
 
 @pytest.mark.parametrize("prioritized", [False, True])
@@ -132,6 +153,7 @@ def test_the_log_holds_the_means_over_the_call() -> None:
     at_once = make_model()  # seeds the generators again
     at_once.train(gradient_steps=4, batch_size=16)
     assert at_once.logger.name_to_value["train/critic_loss"] == pytest.approx(np.mean(losses))
+    assert at_once.logger.name_to_value["train_max/critic_loss"] == pytest.approx(max(losses))
 
 
 def test_n_step_discounts_of_the_batch_replace_gamma() -> None:

@@ -45,7 +45,7 @@ class AbsoluteLimit(Detector):
         looks = self._beyond(abs(value) > self.threshold, value, math.copysign(self.threshold, value), at)
         if looks < self.patience:
             return None
-        return self._alarm("absolute limit", "a fixed threshold given by argument")
+        return self._alarm("absolute limit", "a fixed threshold")
 
 
 @dataclass
