@@ -185,8 +185,17 @@ def test_the_packaged_sections_of_other_algorithms_train(algo: str, env_id: str)
 def test_a_callback_that_the_algorithm_has_nothing_for_is_one_error_and_leaves_nothing(folder: Path) -> None:
     section = {"policy": "CnnPolicy", "n_timesteps": 20, "n_steps": 10, "callback": f"{STOP}Explosion"}
     Path("section.yml").write_text(yaml.safe_dump({ENV_ID: section}))
-    with pytest.raises(CommandError, match="The training cannot start: PPO has no actor"):
+    with pytest.raises(CommandError, match="The training cannot start: PPO has no Q-values"):
         train(["--env", ENV_ID, "--algo", "ppo", "--conf-file", "section.yml", "--verbose", "0", "-f", "logs"])
+    assert [path.name for path in folder.glob("logs/*/*")] == []
+
+
+def test_an_unknown_name_in_a_nested_mapping_is_one_error_and_leaves_nothing(folder: Path) -> None:
+    for nested in ("replay_buffer_kwargs:dict(alpa=.5)", "policy_kwargs:dict(features_extractor_kwargs=dict(foo=1))"):
+        with pytest.raises(
+            CommandError, match=r"The training cannot start: .* unexpected keyword argument '(alpa|foo)'"
+        ):
+            train(["--env", ENV_ID, "-n", "20", "--verbose", "0", "-f", "logs", "-params", nested])
     assert [path.name for path in folder.glob("logs/*/*")] == []
 
 

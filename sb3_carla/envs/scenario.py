@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sb3_carla.envs.checks import require_bool, require_choice, require_integer, require_number
@@ -101,6 +101,11 @@ class Scenario:
                 require_integer(name, getattr(self, name), minimum)
         for name, (low, high) in _RANGES.items():
             require_number(name, getattr(self, name), minimum=low, maximum=high)
+        for name, (default, reader, reads) in _READ_ONLY_WITH.items():
+            if getattr(self, name) != default and not reads(self):
+                raise ConfigurationError(
+                    f"{name}={getattr(self, name)!r} is read only with {reader}. Give that, or {name}={default!r}."
+                )
 
     @property
     def towns(self) -> tuple[str | None, ...]:
@@ -148,6 +153,35 @@ CHOICES = {
     "route": ("free", "planned"),
 }
 _OPTIONAL = ("image_width", "spawn_point")
+
+
+def _with_state(scenario: Scenario) -> bool:
+    return scenario.observation == "dict"
+
+
+def _with_speed(scenario: Scenario) -> bool:
+    return scenario.actions == "speed"
+
+
+def _with_pedals(scenario: Scenario) -> bool:
+    return scenario.actions != "speed"
+
+
+def _with_traffic(scenario: Scenario) -> bool:
+    return scenario.npc_vehicles != 0
+
+
+# Fields that nothing reads otherwise: their default, what they need, and whether a scenario has it
+_READ_ONLY_WITH: dict[str, tuple[object, str, Callable[[Scenario], bool]]] = {
+    "state": ("lane", "observation='dict'", _with_state),
+    "state_noise": (0.0, "observation='dict'", _with_state),
+    "max_lateral_acceleration": (math.inf, "actions='speed'", _with_speed),
+    "speed_limiter": (True, "actions='continuous' or 'discrete'", _with_pedals),
+    "npc_speed_difference": (0.0, "npc_vehicles", _with_traffic),
+    "npc_distance": (2.5, "npc_vehicles", _with_traffic),
+    "npc_ignore_lights": (0.0, "npc_vehicles", _with_traffic),
+    "npc_lane_changes": (True, "npc_vehicles", _with_traffic),
+}
 _MINIMUM_INTEGERS = {
     "npc_vehicles": 0,
     "action_repeat": 1,

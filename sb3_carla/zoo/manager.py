@@ -108,8 +108,11 @@ class RunManager(ExperimentManager):
             return super().setup_experiment()
         except BaseException as error:
             self._put_away()
-            # SB3 and the algorithm report a value that they cannot use as a ValueError.
-            if isinstance(error, ValueError) and not isinstance(error, (CarlaEnvError, CommandError)):
+            # SB3 and the algorithm report a value that they cannot use as a ValueError. What a nested mapping, such as
+            # replay_buffer_kwargs, is passed on to says so only when it gets a name that it does not know.
+            unknown_name = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+            unusable = isinstance(error, ValueError) and not isinstance(error, (CarlaEnvError, CommandError))
+            if unknown_name or unusable:
                 raise CommandError(f"The training cannot start: {' '.join(str(error).split())}") from error
             raise
 

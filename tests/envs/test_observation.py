@@ -73,7 +73,7 @@ def test_noise_is_added_and_reproducible(address: str) -> None:
 
 
 def test_noise_of_the_state_is_a_share_of_each_value() -> None:
-    sensing = Sensing(Scenario(state_noise=0.1))
+    sensing = Sensing(Scenario(observation="dict", state_noise=0.1))
     sensing.seed(0)
     state = np.full(2000, 50.0, np.float32)
     _, noisy = sensing.begin((np.zeros((1, 2, 2), np.uint8), state))

@@ -47,6 +47,10 @@ def test_overrides_replace_single_fields_and_single_reward_weights() -> None:
         ("lane_following", {"speed_limiter": 1}, "speed_limiter=1"),
         ("lane_following", {"observation": "pixels"}, "observation='pixels'"),
         ("route", {"forced_turns": True}, "forced_turns=True is for route='free'"),
+        ("lane_following", {"state": "traffic"}, "state='traffic' is read only with observation='dict'"),
+        ("lane_following", {"max_lateral_acceleration": 2.0}, "is read only with actions='speed'"),
+        ("lane_following", {"actions": "speed", "speed_limiter": False}, "actions='continuous' or 'discrete'"),
+        ("light_traffic", {"npc_vehicles": 0, "npc_ignore_lights": 5.0}, "npc_ignore_lights=5.0 is read only with npc"),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_by_name(name: str, overrides: dict[str, object], message: str) -> None:
