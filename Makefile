@@ -39,7 +39,7 @@ format: $(INSTALLED)  ## Let ruff put the format right
 docs: $(INSTALLED)  ## Build the site in docs/_build; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
-bench: $(INSTALLED)  ## Print the figures that the documents show
+bench: $(INSTALLED)  ## Print the env steps per second that the README shows; other figures name their command
 	$(BIN)/python benchmarks/env_steps.py
 
 wheel:  ## Build the wheel in dist/, install it into an empty environment and run the README there

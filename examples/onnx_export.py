@@ -2,8 +2,8 @@
 
 Usage: python examples/onnx_export.py MODEL.zip [POLICY.onnx]
 
-Needs the packages onnx and onnxscript: pip install sb3-carla[onnx]. The exported policy takes observations as the
-environment gives them (uint8 images, one input per entry of a Dict), any number at once, and returns the actions.
+Needs the packages onnx and onnxscript: pip install ".[onnx]" in a checkout. The exported policy takes observations as
+the environment gives them (uint8 images, one input per entry of a Dict), any number at once, and returns the actions.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor_parser.add_argument("--server", help="'embedded', an address or a start script, as CarlaEnv takes it")
     doctor_parser.add_argument(
-        "--buffer-size", type=int, default=50_000, help="Transitions of the replay buffer (default: %(default)s)"
+        "--buffer-size", type=int, default=100_000, help="Transitions of the replay buffer (default: %(default)s)"
     )
     command("serve", serve, "Run the embedded CARLA simulator in the foreground", own_help=False)
     return parser

@@ -5,6 +5,7 @@ Every check is a function that returns a :class:`Finding`; none starts anything 
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -23,6 +24,14 @@ FRAME_BYTES = 84 * 84  # [byte] of one frame of the default observation
 ROW_BYTES = 64  # [byte] of the rest of a transition
 MEMORY_SHARE = 0.8  # of the free memory that a replay buffer may take
 CONNECT_SECONDS = 3.0
+
+# What pip calls a package that is imported by another name
+INSTALLED_AS = {
+    "stable_baselines3": "stable-baselines3",
+    "sb3_contrib": "sb3-contrib",
+    "rl_zoo3": "rl-zoo3",
+    "cv2": "opencv-python",
+}
 
 State = Literal["ok", "warning", "error"]
 
@@ -64,7 +73,12 @@ def check_packages() -> Finding:
     names = ("torch", "stable_baselines3", "sb3_contrib", "rl_zoo3", "cv2", "numba", "msgpack", "tensorboard")
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        return Finding("packages", "error", f"{', '.join(missing)} missing", "pip install sb3-carla")
+        fix = f"pip install {' '.join(INSTALLED_AS.get(name, name) for name in missing)}"
+        return Finding("packages", "error", f"{', '.join(missing)} missing", fix)
+    try:
+        importlib.import_module("cv2")
+    except ImportError as error:  # the wheel leaves out what a desktop has and a bare server may lack
+        return Finding("packages", "error", f"OpenCV: {error}", "apt-get install libgl1 libglib2.0-0")
     return Finding("packages", "ok", f"stable-baselines3 {importlib.metadata.version('stable_baselines3')}")
 
 

@@ -1,7 +1,7 @@
 """Environments on many machines: each CarlaEnv with its server lives in a Ray actor, and a VecEnv here steps them all.
 
-Ray (``pip install "sb3-carla[ray]"``) decides where an actor runs, starts it anew on another machine when its own is
-lost, and carries calls and answers; this module says what that means for a training. sb3_carla must be installed on
+Ray (``pip install ".[ray]"`` in a checkout) decides where an actor runs, starts it anew on another machine when its own
+is lost, and carries calls and answers; this module says what that means for a training. sb3_carla must be installed on
 every machine of the cluster.
 """
 

@@ -45,6 +45,23 @@ def test_a_port_in_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.check_ports().state == "ok"
 
 
+def test_opencv_that_lacks_a_library_of_the_system_is_an_error_with_its_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(name: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    finding = doctor.check_packages()
+    assert (finding.state, finding.fix) == ("error", "apt-get install libgl1 libglib2.0-0")
+    assert "libGL.so.1" in finding.text
+
+
+def test_missing_packages_are_named_as_pip_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name in ("cv2", "numba") else name)
+    assert doctor.check_packages().fix == "pip install opencv-python numba"
+
+
 @pytest.mark.parametrize("version", ["0.9.15", None])
 def test_another_client_is_an_error_with_the_command_that_mends_it(
     version: str | None, monkeypatch: pytest.MonkeyPatch
