@@ -207,8 +207,8 @@ class CarlaClient:
         if blueprint.has_attribute("is_invincible"):
             blueprint.set_attribute("is_invincible", "false")
         for point in self.spawn_points[::-1]:
-            point.location.z += 1.0
-            actor = self.world.try_spawn_actor(blueprint, point)
+            above = carla.Location(point.location.x, point.location.y, point.location.z + 1.0)
+            actor = self.world.try_spawn_actor(blueprint, carla.Transform(above, point.rotation))
             if actor is not None:
                 self._actors.append(actor)
                 return actor

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import math
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ LaneKey = tuple[int, int, int]  # road id, section id, lane id
 SPACING = 1.0  # [m] between the points of a lane's centre line
 SWITCH_MARGIN = 0.3  # [m] another lane must be this much nearer before the tracker changes over
 LOST = 2.0  # half widths of its lane from the centre, beyond which the tracker looks for the vehicle on all lanes
+BESIDE = 4.0  # half widths that a lane along the vehicle's direction may be farther away than the nearest one
 
 
 class LanePosition(NamedTuple):
@@ -117,14 +119,18 @@ class LaneGraph:
                 successor.predecessors.append(lane)
 
     def nearest(self, x: float, y: float, yaw_deg: float | None = None) -> Lane:
-        """The lane with the nearest centre line; lanes against ``yaw_deg`` count only if there is no other."""
-
-        def cost(lane: Lane) -> tuple[bool, float]:
-            position = lane.locate(x, y)
-            against = yaw_deg is not None and abs(angle_difference(position.yaw_deg, yaw_deg)) > 90.0
-            return against, position.distance
-
-        return min(self.lanes.values(), key=cost)
+        """The lane with the nearest centre line; of those hardly farther away, one along ``yaw_deg`` comes first."""
+        found = [(lane.locate(x, y), lane) for lane in self.lanes.values()]
+        position, nearest = min(found, key=lambda one: one[0].distance)
+        if yaw_deg is None:
+            return nearest
+        reach = position.distance + BESIDE * position.half_width
+        along = [
+            (other.distance, number)
+            for number, (other, _) in enumerate(found)
+            if other.distance <= reach and abs(angle_difference(other.yaw_deg, yaw_deg)) <= 90.0
+        ]
+        return found[min(along)[1]][1] if along else nearest
 
 
 class LaneTracker:
@@ -198,7 +204,8 @@ def key_of(waypoint: carla.Waypoint) -> LaneKey:
 
 
 def _lane(key: LaneKey, start: carla.Waypoint) -> Lane:
-    waypoints = [start, *start.next_until_lane_end(SPACING)]
+    # In CARLA's maps this may run on into the next section of the road, which is a lane of its own here
+    waypoints = [start, *takewhile(lambda w: key_of(w) == key, start.next_until_lane_end(SPACING))]
     following = waypoints[-1].next(SPACING)
     points = [(w.transform.location.x, w.transform.location.y) for w in waypoints]
     widths = [w.lane_width for w in waypoints]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import carla
 import numpy as np
+import numpy.typing as npt
 
 from sb3_carla.envs.planner import RouteTracker
 from sb3_carla.envs.route import LaneTracker
@@ -52,16 +53,16 @@ class Surroundings:
             x, y = transform.location.x, transform.location.y
             if math.hypot(x - position.x, y - position.y) > SIGHT:
                 continue
-            distances = np.hypot(path[:, 0] - x, path[:, 1] - y)
-            station = int(distances.argmin())
-            extent = other.bounding_box.extent
-            if distances[station] > self._half_width + extent.y + MARGIN + 0.5 * SPACING or station == 0:
+            along, aside, direction = _project(path, x, y)
+            forward, extent = transform.get_forward_vector(), other.bounding_box.extent
+            # Its outline seen along and across the lane: who crosses is as wide as it is long
+            cosine = abs(forward.x * direction[0] + forward.y * direction[1])
+            sine = abs(forward.x * direction[1] - forward.y * direction[0])
+            if aside > self._half_width + extent.y * cosine + extent.x * sine + MARGIN or along < 0.5 * SPACING:
                 continue
-            gap = station * SPACING - self.front - extent.x
+            gap = along - self.front - extent.x * cosine - extent.y * sine
             if gap < lead_distance:
                 velocity = other.get_velocity()
-                direction = path[station] - path[station - 1]
-                direction /= max(float(np.hypot(*direction)), 1e-6)
                 lead_distance, lead_speed = max(gap, 0.0), velocity.x * direction[0] + velocity.y * direction[1]
         light = self._rules.red_light_ahead(path, SPACING)
         light_distance = SIGHT if light is None else min(max(light - self.front, 0.0), SIGHT)
@@ -73,3 +74,20 @@ class Surroundings:
         return [
             position.distance(other.get_location()) - self._half_width - other.bounding_box.extent.y for other in others
         ]
+
+
+def _project(path: npt.NDArray[np.float64], x: float, y: float) -> tuple[float, float, npt.NDArray[np.float64]]:
+    """Where a point lies beside a path: how far along [m], how far aside [m], and the path's direction there.
+
+    :param path: world points [m], (n, 2), :data:`SPACING` apart
+    :param x: world position [m]
+    :param y: world position [m]
+    """
+    steps = np.diff(path, axis=0)
+    lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-6)
+    relative = np.array([x, y]) - path[:-1]
+    shares = np.clip((relative * steps).sum(axis=1) / lengths**2, 0.0, 1.0)
+    distances = np.hypot(*(relative - shares[:, None] * steps).T)
+    nearest = int(distances.argmin())
+    direction = steps[nearest] / lengths[nearest]
+    return (nearest + float(shares[nearest])) * SPACING, float(distances[nearest]), direction

@@ -50,6 +50,42 @@ def test_a_car_that_turns_back_where_no_lane_does_is_found_on_its_new_lane(graph
     assert position.distance < 0.1
 
 
+def test_a_car_turned_round_is_put_on_a_lane_beside_it_and_not_on_a_far_one(graph: LaneGraph) -> None:
+    for lane in graph.lanes.values():
+        x, y = lane.point_at(lane.length / 2)
+        yaw = lane.locate(x, y).yaw_deg
+        assert graph.nearest(x, y, yaw + 180.0).locate(x, y).distance < 8.0
+
+
+def two_sections(length: float = 60.0) -> str:
+    """A road whose lane -2 goes on as lane -1 of its second section."""
+    lane = (
+        '<lane id="{}" type="{}" level="false"><link>{}</link><width sOffset="0" a="3.5" b="0" c="0" d="0"/>'
+        '<roadMark sOffset="0" type="solid" color="white" width="0.15" laneChange="none"/></lane>'
+    )
+    center = '<center><lane id="0" type="none" level="false"/></center>'
+    first = lane.format(-1, "none", "") + lane.format(-2, "driving", '<successor id="-1"/>')
+    second = lane.format(-1, "driving", '<predecessor id="-2"/>')
+    sections = "".join(
+        f'<laneSection s="{s}">{center}<right>{lanes}</right></laneSection>'
+        for s, lanes in ((0.0, first), (length / 2, second))
+    )
+    return (
+        f'<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="{length}" id="0" junction="-1"><link/>'
+        f'<planView><geometry s="0" x="0" y="0" hdg="0" length="{length}"><line/></geometry></planView>'
+        '<elevationProfile><elevation s="0" a="0" b="0" c="0" d="0"/></elevationProfile>'
+        f"<lanes>{sections}</lanes></road></OpenDRIVE>"
+    )
+
+
+def test_a_lane_ends_where_its_section_of_the_road_ends() -> None:
+    graph = LaneGraph(carla.Map("sections", two_sections()))
+    for lane in graph.lanes.values():
+        assert lane.length == pytest.approx(30.0, abs=4.0), "the step aside to the next lane is 3.5 m"
+        for following in lane.successors:
+            assert math.dist(lane.points[-1], following.points[0]) < 2.0
+
+
 def test_lateral_deviation_is_positive_to_the_right(graph: LaneGraph) -> None:
     lane = max(graph.lanes.values(), key=lambda lane: lane.length)
     x, y = lane.point_at(lane.length / 2)
