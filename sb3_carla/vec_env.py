@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from copy import deepcopy
 from typing import Any
 
@@ -20,6 +20,9 @@ logger = logging.getLogger("sb3_carla")
 
 PORT_STEP = 10  # between local servers: each takes its port and the two above it
 RETRY_SECONDS = 10.0  # [s] between attempts at a server that does not come back
+# [s] A step waits so long for envs that are away. A black step costs nothing: without a pause, thousands of them would
+# fill the replay buffer, use up the training's steps and shift VecNormalize's statistics while a server starts.
+BLACK_STEP_SECONDS = 0.25
 
 
 def make_carla_vec_env(
@@ -83,9 +86,9 @@ def server_list(n_envs: int, servers: str | Sequence[str] | None) -> list[str | 
 class CarlaVecEnv(DummyVecEnv):
     """Steps its environments at the same time, in threads: each waits for a client process of its own.
 
-    An env that loses its server is started anew in the background while the others go on. Until it is back, its steps
-    are truncated episodes of one black observation with reward 0 and ``info["carla"]``: nothing that was seen on the
-    road is bootstrapped from them, and no terminal state is invented.
+    An env that loses its server is started anew in the background while the others go on, with a few steps a second.
+    Until it is back, its steps are truncated episodes of one black observation with reward 0 and ``info["carla"]``:
+    nothing that was seen on the road is bootstrapped from them, and no terminal state is invented.
 
     :param env_fns: make one :class:`~sb3_carla.envs.CarlaEnv` each
     """
@@ -124,7 +127,10 @@ class CarlaVecEnv(DummyVecEnv):
         return self._obs_from_buf()
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Step every env that has its server."""
+        """Step every env that has its server, after a moment's wait for those that have none."""
+        away = [future for future in self._returning if future is not None]
+        if away:
+            wait(away, BLACK_STEP_SECONDS, FIRST_COMPLETED)
         for future in [self._pool.submit(self._step, index) for index in range(self.num_envs) if self._is_there(index)]:
             future.result()
         return self._obs_from_buf(), np.copy(self.buf_rews), np.copy(self.buf_dones), deepcopy(self.buf_infos)

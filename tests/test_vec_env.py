@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
+from sb3_carla import vec_env
 from sb3_carla.envs import ConfigurationError, ServerUnavailableError
 from sb3_carla.simulator import EmbeddedServer
 from sb3_carla.vec_env import CarlaVecEnv, make_carla_vec_env, server_list
@@ -53,6 +57,51 @@ def test_one_dead_server_does_not_stop_the_others_and_comes_back(pair: CarlaVecE
     assert all(info["TimeLimit.truncated"] for info in lost)
     assert observations[0].any()
     assert pair.envs[0].unwrapped.server_pid not in (None, pid)
+
+
+class LossyEnv(gym.Env[Any, Any]):
+    """Loses its server in its first step if it is told so; the new one is there once ``is_back`` is set."""
+
+    observation_space = gym.spaces.Box(0, 255, (2, 36, 36), np.uint8)
+    action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, loses: bool) -> None:
+        self.loses, self.is_back = loses, threading.Event()
+        self.episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        assert self.episodes == 0 or self.is_back.wait(60.0)
+        self.episodes += 1
+        return np.full((2, 36, 36), self.episodes, np.uint8), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        lost = self.loses and self.episodes == 1
+        return np.ones((2, 36, 36), np.uint8), 1.0, False, lost, {"carla": "lost"} if lost else {}
+
+
+def test_black_steps_are_few_while_an_env_is_away_and_its_return_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    lossy, steady = LossyEnv(True), LossyEnv(False)
+    envs = CarlaVecEnv([lambda: lossy, lambda: steady])
+    envs.reset()
+    envs.step(THROTTLE)
+    begin = time.monotonic()
+    for _ in range(5):
+        observations, rewards, dones, infos = envs.step(THROTTLE)
+        assert not observations[0].any()
+        assert "carla" in infos[0]
+        assert (list(rewards), list(dones)) == ([0.0, 1.0], [True, False]), "the other env goes on"
+    assert time.monotonic() - begin > 0.9, "a few steps a second"
+    monkeypatch.setattr(vec_env, "BLACK_STEP_SECONDS", 60.0)
+    threading.Timer(0.2, lossy.is_back.set).start()
+    begin = time.monotonic()
+    observations, *_ = envs.step(THROTTLE)
+    assert (observations[0] == 2).all()
+    for _ in range(5):
+        _, rewards, _, infos = envs.step(THROTTLE)
+        assert list(rewards) == [1.0, 1.0]
+        assert "carla" not in infos[0]
+    assert time.monotonic() - begin < 30.0, "nobody waits for an env that is there"
+    envs.close()
 
 
 def test_ppo_trains_on_two_servers(pair: CarlaVecEnv) -> None:

@@ -65,6 +65,7 @@ class HealthyCheckpoints(WatchingCallback):
         self.saved: list[Checkpoint] = []
         self._done_to = 0
         self._waits = False
+        self._said_too_large = False
 
     def _start(self, readings: Readings) -> None:
         super()._start(readings)
@@ -82,11 +83,8 @@ class HealthyCheckpoints(WatchingCallback):
             )
         self._done_to = self.model.num_timesteps
         self._waits = False
-        if self.max_buffer_gb > 0 and self._buffer_gb() > self.max_buffer_gb and self.verbose > 0:
-            print(
-                f"{type(self).__name__}: the replay buffer takes {self._buffer_gb():.1f} GB and will not be saved. "
-                f"Raise max_buffer_gb ({self.max_buffer_gb:g}) to save it."
-            )
+        self._said_too_large = False
+        self._takes_buffer()
 
     def _on_rollout_start(self) -> None:
         super()._on_rollout_start()
@@ -113,8 +111,7 @@ class HealthyCheckpoints(WatchingCallback):
 
     def _save(self) -> None:
         assert self.folder is not None
-        with_buffer = 0 < self._buffer_gb() <= self.max_buffer_gb
-        checkpoint = Checkpoint.write(self.folder, self.model, with_replay_buffer=with_buffer)
+        checkpoint = Checkpoint.write(self.folder, self.model, with_replay_buffer=self._takes_buffer())
         self.saved = [one for one in self.saved if one.step != checkpoint.step] + [checkpoint]
         self._thin_out()
         self._done_to, self._waits = checkpoint.step, False
@@ -132,8 +129,24 @@ class HealthyCheckpoints(WatchingCallback):
                 old.remove()
         self.saved = [one for one in self.saved[: -self.keep] if one.step in listed] + self.saved[-self.keep :]
 
+    def _takes_buffer(self) -> bool:
+        """Whether the replay buffer is saved as it is now; one that is too large, or has grown so, is said once."""
+        size = self._buffer_gb()
+        if 0 < self.max_buffer_gb < size and not self._said_too_large:
+            self._said_too_large = True
+            if self.verbose > 0:
+                print(
+                    f"{type(self).__name__}: the replay buffer takes {size:.1f} GB and will not be saved. "
+                    f"Raise max_buffer_gb ({self.max_buffer_gb:g}) to save it."
+                )
+        return 0 < size <= self.max_buffer_gb
+
     def _buffer_gb(self) -> float:
         buffer: Any = getattr(self.model, "replay_buffer", None)
+        # A buffer that stores in its own way knows best; with frames in a file, a save writes less than it takes
+        for name in ("bytes_to_save", "nbytes"):
+            if hasattr(buffer, name):
+                return float(getattr(buffer, name)) / 1e9
         return _nbytes(getattr(buffer, "__dict__", {}), set()) / 1e9
 
 
@@ -158,10 +171,11 @@ def _nbytes(attributes: dict[str, Any], seen: set[int]) -> int:
 class RollbackToHealthyCheckpoint(HealthyCheckpoints):
     """Save healthy checkpoints; when a detector of an explosion fires, go back to the last one and train on, slower.
 
-    All is put back in place: parameters, target networks, optimizers, counters, the replay buffer if it was saved, and
-    VecNormalize. Then all learning rates are multiplied by ``lr_factor``, and training goes on towards the same total
-    of steps: what is lost are the steps since the checkpoint. If the same checkpoint would be used twice in a row, it
-    was not as healthy as it looked, and the one before it is taken. After ``max_rollbacks`` the training is stopped.
+    All is put back in place: parameters, target networks, optimizers, counters, the replay buffer if it was saved and
+    still is valid, and VecNormalize. Then all learning rates are multiplied by ``lr_factor``, and training goes on
+    towards the same total of steps: what is lost are the steps since the checkpoint. If the same checkpoint would be
+    used twice in a row, it was not as healthy as it looked, and the one before it is taken. After ``max_rollbacks`` the
+    training is stopped.
 
     Do not pass the ``StopTrainingOn...`` callbacks beside it: they would stop what this one rescues.
 
@@ -227,7 +241,9 @@ class RollbackToHealthyCheckpoint(HealthyCheckpoints):
             self.saved.pop().remove()
         checkpoint = self._used = self.saved[-1]
         step = self.model.num_timesteps
-        restore(self.model, checkpoint)
+        refusal = restore(self.model, checkpoint)
+        if refusal is not None and self.verbose > 0:
+            print(f"{type(self).__name__}: the present replay buffer is kept, the saved one is refused: {refusal}")
         scale_learning_rates(self.model, self.lr_factor)
         self.num_timesteps = self._done_to = checkpoint.step
         Readings.forget(self.model)

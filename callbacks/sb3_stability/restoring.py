@@ -26,15 +26,24 @@ _OF_THE_RUN = {
 _RECORDS = ("last_update", "_last_actor_update")
 
 
-def restore(model: Any, checkpoint: Checkpoint) -> None:
+def restore(model: Any, checkpoint: Checkpoint) -> str | None:
     """Put parameters, target networks, optimizers, counters, replay buffer and VecNormalize back to a checkpoint.
 
     The learning rates stay what they are; so do the random generators, so that the run does not repeat itself. If the
-    replay buffer was not saved, the present one is kept: what it got since the checkpoint is true experience.
+    replay buffer was not saved, the present one is kept: what it got since the checkpoint is true experience. So it is
+    where the saved one refuses with a ValueError to be loaded, as one does whose frames lie in a file that later ones
+    have overwritten. Any other error of loading it is raised before anything is changed.
 
     :param model: the model that the checkpoint was made of
     :param checkpoint: where to go back to
+    :return: why the saved replay buffer could not be put back; None where there was none, or it was
     """
+    saved_buffer, refusal = None, None
+    if checkpoint.replay_buffer_path is not None:
+        try:
+            saved_buffer = load_from_pkl(checkpoint.replay_buffer_path)
+        except ValueError as error:
+            refusal = str(error)
     data, parameters, variables = load_from_zip_file(checkpoint.model_path, device=model.device)
     assert data is not None
     model.set_parameters(parameters, exact_match=True, device=model.device)
@@ -50,12 +59,13 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
             model.__dict__[name] = None
     if model.action_noise is not None:
         model.action_noise.reset()
-    if checkpoint.replay_buffer_path is not None:
-        _restore_buffer(model, load_from_pkl(checkpoint.replay_buffer_path))
+    if saved_buffer is not None:
+        _restore_buffer(model, saved_buffer)
     if checkpoint.vec_normalize_path is not None:
         _restore_normalizer(model, checkpoint)
     if model.use_sde:
         model.actor.reset_noise(model.n_envs)
+    return refusal
 
 
 def _restore_buffer(model: Any, saved: Any) -> None:

@@ -111,6 +111,11 @@ class FrameReplayBuffer(NStepReplayBuffer):
         return self._row_bytes + sum(column.store.nbytes for column in self.images.values())
 
     @property
+    def bytes_to_save(self) -> int:
+        """What ``save_replay_buffer`` writes now, roughly [bytes]; frames in a folder stay where they are."""
+        return self.nbytes if self.folder is None else self._row_bytes
+
+    @property
     def stock_bytes(self) -> int:
         """Memory of SB3's buffer of the same size [bytes]."""
         arrays = self.actions, self.rewards, self.dones, self.timeouts

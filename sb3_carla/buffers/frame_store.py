@@ -71,6 +71,7 @@ class FrameStore:
         if self.file is not None and self._oldest_valid_pickle != self._pickles:
             # Said before the first plane of an earlier pickle is overwritten
             self._oldest_valid_pickle = self._pickles
+            self.file.parent.mkdir(parents=True, exist_ok=True)  # what was pickled so far may have been empty
             self.file.with_suffix(".oldest").write_text(str(self._pickles))
         if self._free:
             number = self._free.pop()

@@ -385,6 +385,13 @@ def test_of_two_saves_on_the_disk_the_earlier_is_refused_once_frames_have_come_i
     pickle.loads(later)
 
 
+def test_a_buffer_saved_empty_makes_its_folder_with_the_first_frame(tmp_path: Path) -> None:
+    buffer = FrameReplayBuffer(20, image_space(), ACTIONS, folder=tmp_path / "new")
+    pickle.dumps(buffer)
+    fill(buffer, 5)
+    assert buffer.size() == 5
+
+
 def test_what_it_takes_on_the_disk_is_said_and_compared_with_the_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import re
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_carla.buffers import FrameReplayBuffer
 from sb3_stability import Checkpoint, HealthyCheckpoints, RollbackToHealthyCheckpoint
 from sb3_stability.restoring import restore, scale_learning_rates
 
@@ -28,15 +30,17 @@ def same(first, second):
 
 
 class FaultAt(BaseCallback):
-    """At one update, once: blow up the critic and its target, so that Q leaves its range."""
+    """At one update, once or each time it is reached: blow up the critic and its target, so that Q leaves its range."""
 
-    def __init__(self, update, factor=1e5):
+    def __init__(self, update, factor=1e5, times=1):
         super().__init__()
-        self.update, self.factor, self.done = update, factor, False
+        self.update, self.factor, self.times, self.done = update, factor, times, False
 
     def _on_step(self):
-        if not self.done and self.model._n_updates >= self.update:
-            self.done = True
+        if self.model._n_updates < self.update:
+            self.done = False
+        elif not self.done and self.times > 0:
+            self.done, self.times = True, self.times - 1
             with th.no_grad():
                 for parameter in self.model.critic.parameters():
                     parameter.add_(self.factor * th.sign(parameter))
@@ -141,6 +145,44 @@ def test_a_run_on_images_with_several_envs_recovers(tmp_path):
     assert model.num_timesteps == 300
 
 
+def frames_model(folder):
+    return TD3(
+        "CnnPolicy",
+        NoiseFrames(),
+        learning_starts=40,
+        seed=0,
+        buffer_size=400,
+        batch_size=32,
+        policy_kwargs={"net_arch": [32], "features_extractor_class": SmallCNN},
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"folder": folder},
+    )
+
+
+def test_a_second_rollback_keeps_the_buffer_whose_earlier_frames_are_overwritten(tmp_path, capsys):
+    model = frames_model(tmp_path / "frames")
+    rescue = RollbackToHealthyCheckpoint(tmp_path / "checkpoints", steps=(), every=50, check_freq=5)
+    model.learn(300, callback=[FaultAt(75, times=2), rescue])
+    assert [re.search(r"to step (\d+)", rollback).group(1) for rollback in rescue.rollbacks] == ["100", "50"]
+    assert not rescue.triggered
+    assert model.num_timesteps == 300
+    assert model.replay_buffer.size() > 300, "what was seen after step 50 is still there"
+    assert capsys.readouterr().out.count("the present replay buffer is kept") == 1
+
+
+def test_a_damaged_replay_buffer_is_an_error_that_changes_nothing(tmp_path):
+    model = small(TD3).learn(60)
+    checkpoint = Checkpoint.write(tmp_path, model, with_replay_buffer=True)
+    with checkpoint.replay_buffer_path.open("r+b") as file:
+        file.truncate(100)
+    model.learn(30, reset_num_timesteps=False)
+    before = weights(model)
+    with pytest.raises((pickle.UnpicklingError, EOFError)):
+        restore(model, checkpoint)
+    assert same(before, weights(model))
+    assert model.num_timesteps == 90
+
+
 @pytest.mark.parametrize(
     ("rate", "half"), [(1e-3, 5e-4), (LinearSchedule(1e-3, 0.0, 1.0), 5e-4), (lambda progress: 1e-3, 5e-4)]
 )
@@ -221,6 +263,16 @@ def test_a_buffer_too_large_is_said_and_left_out(tmp_path, capsys):
     small(TD3).learn(60, callback=saver)
     assert saver.saved[0].replay_buffer_path is None
     assert "will not be saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_frames_count_as_part_of_the_buffer_unless_a_save_leaves_them_in_their_file(in_a_file, tmp_path, capsys):
+    model = frames_model(tmp_path / "frames" if in_a_file else None)
+    saver = HealthyCheckpoints(tmp_path / "checkpoints", steps=(50, 80), max_buffer_gb=5e-5)
+    model.learn(90, callback=saver)
+    assert model.replay_buffer.nbytes > 100_000
+    assert [one.replay_buffer_path is not None for one in saver.saved] == [in_a_file, in_a_file]
+    assert capsys.readouterr().out.count("will not be saved") == (0 if in_a_file else 1)
 
 
 def test_without_a_folder_the_one_of_the_logger_is_taken(tmp_path):
