@@ -110,7 +110,7 @@ def run_choose(options: argparse.Namespace) -> int:
     """
     from sb3_carla.envs import CarlaEnv
     from sb3_carla.evaluation.choose import choose
-    from sb3_carla.zoo.models import env_kwargs_of, scenario_of
+    from sb3_carla.zoo.models import env_kwargs_of, normalizer_of, scenario_of
 
     for name in ("last", "episodes", "steps"):
         if getattr(options, name) < 1:
@@ -127,5 +127,8 @@ def run_choose(options: argparse.Namespace) -> int:
     with CarlaEnv(options.server, scenario_of(latest[0]), **kwargs) as env:
         best = choose(env, latest, options.algo, options.episodes, options.seed, lambda drive: print(drive, flush=True))
     shutil.copy(best.model, folder / CHOSEN)
+    normalizer = normalizer_of(best.model)
+    if normalizer is not None:
+        shutil.copy(normalizer, folder / f"{Path(CHOSEN).stem}_vecnormalize.pkl")
     print(f"{folder / CHOSEN} is {best.model.name}")
     return 0

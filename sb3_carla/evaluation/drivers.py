@@ -122,7 +122,7 @@ class Model(Driver):
     def __init__(self, path: Path, algo: str) -> None:
         from rl_zoo3.utils import ALGOS
 
-        from sb3_carla.zoo.models import check_model_file, file_of_run, interface_of
+        from sb3_carla.zoo.models import check_model_file, interface_of, normalizer_of
         from sb3_carla.zoo.options import register
 
         register()
@@ -133,7 +133,7 @@ class Model(Driver):
         self.model: BaseAlgorithm = ALGOS[algo].load(path, device="cpu", custom_objects={"buffer_size": 1})
         self.name = path.stem
         self.env_kwargs = interface_of(path)
-        normalizer = file_of_run(path, "vecnormalize.pkl")
+        normalizer = normalizer_of(path)
         self._normalizer = None if normalizer is None else pickle.loads(normalizer.read_bytes())
 
     def begin(self, env: CarlaEnv, seed: int) -> None:

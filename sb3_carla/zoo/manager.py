@@ -16,14 +16,16 @@ from typing import Any
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, ProgressBarCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_carla.command_line import CommandError
 from sb3_carla.envs.errors import CarlaEnvError
 from sb3_carla.td3 import NonFiniteGradients
 from sb3_carla.zoo.hyperparameters import check_env_kwargs, check_section, plain_numbers, resolve_classes
+from sb3_carla.zoo.models import config_of, normalizer_of
+from sb3_carla.zoo.options import own_time_limit
 from sb3_stability import UnreadableModelError
 
 
@@ -82,6 +84,12 @@ class RunManager(ExperimentManager):
         section, saved = super().read_hyperparameters()
         section, saved = plain_numbers(section), type(saved)(plain_numbers(dict(saved)))
         overridden = " with -params" if self.custom_hyperparams else ""
+        agent = Path(self.trained_agent) if self.trained_agent else None
+        if agent is not None and (trained := config_of(agent)):  # the network has learned with its own normalisation
+            for one in (section, saved):
+                one.pop("normalize", None)
+                if trained.get("normalize"):
+                    one["normalize"] = trained["normalize"]
         self._source = f"section {self._env_id} of {self.config}{overridden}"
         check_section(section, ALGOS[self.algo], self._env_id, self._source)
         check_env_kwargs(self.env_kwargs, self._env_id)
@@ -97,9 +105,26 @@ class RunManager(ExperimentManager):
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """Keep the environments in mind: rl_zoo3 closes only the one for training, and that only after a training."""
-        env = super().create_envs(n_envs, eval_env, no_log)
+        name = "eval_env_kwargs" if eval_env else "env_kwargs"
+        given = getattr(self, name)
+        with own_time_limit(self._env_id, given) as left:
+            setattr(self, name, left)
+            try:
+                env = super().create_envs(n_envs, eval_env, no_log)
+            finally:
+                setattr(self, name, given)  # what rl_zoo3 writes about the run is all of it
         if not self.optimize_hyperparameters:  # whose trials close theirs, and should not stay in memory
             (self._eval_envs if eval_env else self._training_envs).append(env)
+        return env
+
+    def _maybe_normalize(self, env: VecEnv, eval_env: bool) -> VecEnv:
+        """Normalise as the section says, with the statistics of the agent that is trained on."""
+        statistics = normalizer_of(Path(self.trained_agent)) if self.trained_agent else None
+        if statistics is None:
+            return super()._maybe_normalize(env, eval_env)
+        env = VecNormalize.load(str(statistics), env)
+        if eval_env:
+            env.training = env.norm_reward = False
         return env
 
     def setup_experiment(self) -> Any:
@@ -119,6 +144,9 @@ class RunManager(ExperimentManager):
     def create_callbacks(self) -> None:
         """Add the mean reward to the progress bar: with the bar, no tables are printed."""
         super().create_callbacks()  # type: ignore[no-untyped-call]
+        for callback in self.callbacks:
+            if isinstance(callback, CheckpointCallback):  # a checkpoint without them would drive blindly
+                callback.save_vecnormalize = True
         bars = [callback for callback in self.callbacks if isinstance(callback, ProgressBarCallback)]
         self.callbacks.extend(_RewardInBar(bar) for bar in bars[-1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from rl_zoo3.utils import ALGOS
 
 from sb3_carla.command_line import CommandError
+from sb3_carla.envs.catalogue import SCENARIOS
 from sb3_carla.envs.errors import did_you_mean
 from sb3_carla.td3 import TD3
 from sb3_carla.zoo.hyperparameters import accepted_arguments
@@ -66,23 +68,24 @@ def check_model_file(path: Path, algo: str) -> None:
 
 
 def interface_of(model: Path) -> dict[str, Any]:
-    """What the training of a model through rl_zoo3 gave its env of what the model sees and does.
+    """What a model saw and did in its training through rl_zoo3, by its scenario and by what the training gave its env.
 
     :param model: the model file
     :return: arguments of CarlaEnv; empty when the file does not lie beside what rl_zoo3 wrote about its run
     """
-    return {key: value for key, value in env_kwargs_of(model).items() if key in INTERFACE}
+    given = {key: value for key, value in env_kwargs_of(model).items() if key in INTERFACE}
+    try:
+        scenario = SCENARIOS[scenario_of(model)]
+    except (CommandError, KeyError, gym.error.Error):  # no run of CarlaEnv, or a scenario that only its author has
+        return given
+    return {**{key: getattr(scenario, key) for key in INTERFACE}, **given}
 
 
 def env_kwargs_of(model: Path) -> dict[str, Any]:
     """All arguments that the training of a model through rl_zoo3 gave its env; see :func:`interface_of`."""
     kwargs: dict[str, Any] = {}
     for name in ("config.yml", "args.yml"):  # the section, then the command line, whose --env-kwargs count for more
-        path = file_of_run(model, name)
-        if path is not None:
-            # rl_zoo3 writes both as Python objects; the model file beside them is one, too.
-            written = dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
-            kwargs.update(written.get("env_kwargs") or {})
+        kwargs.update(config_of(model, name).get("env_kwargs") or {})
     return kwargs
 
 
@@ -101,6 +104,38 @@ def scenario_of(model: Path) -> str:
     return scenario
 
 
+def normalizer_of(model: Path) -> Path | None:
+    """The statistics of VecNormalize that a model was trained with; None if it was trained without.
+
+    :param model: the model file
+    :raises CommandError: when its run normalised, and the statistics are gone: with others it would drive blindly
+    """
+    beside = [
+        model.with_name(f"{model.stem}_vecnormalize.pkl"),  # what `choose` copies
+        model.with_name("vec_normalize.pkl"),  # a checkpoint of sb3_stability
+    ]
+    checkpoint = re.fullmatch(r"(.+)_(\d+_steps)", model.stem)
+    if checkpoint is not None:  # of SB3's CheckpointCallback
+        beside.append(model.with_name(f"{checkpoint[1]}_vecnormalize_{checkpoint[2]}.pkl"))
+    found = next((path for path in beside if path.is_file()), None) or file_of_run(model, "vecnormalize.pkl")
+    if found is None and config_of(model).get("normalize"):
+        raise CommandError(
+            f"{model} was trained with normalised observations, and their statistics (vecnormalize.pkl) are not "
+            "beside it. Give the model in the folder of its run."
+        )
+    return found
+
+
+def config_of(model: Path, name: str = "config.yml") -> dict[str, Any]:
+    """What rl_zoo3 wrote about the run of a model file: its section, or with ``args.yml`` its command line."""
+    path = file_of_run(model, name)
+    # Both are written as Python objects; the model file beside them is one, too.
+    return {} if path is None else dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
+
+
 def file_of_run(model: Path, name: str) -> Path | None:
     """A file that rl_zoo3 wrote for the run of a model file: in a folder beside it that is called as the env."""
-    return next(iter(sorted(model.parent.glob(f"*/{name}"))), None)
+    folder = model.parent
+    if (folder / "checkpoint.json").exists():  # a checkpoint of sb3_stability: run/healthy_checkpoints/step_N
+        folder = folder.parent.parent
+    return next(iter(sorted(folder.glob(f"*/{name}"))), None)

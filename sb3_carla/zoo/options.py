@@ -103,6 +103,28 @@ def drives_carla(env_id: str) -> bool:
     return "sb3_carla" in str(gym.spec(env_id).entry_point)
 
 
+@contextmanager
+def own_time_limit(env_id: str, env_kwargs: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Meanwhile CarlaEnv gets ``max_episode_steps``, which it counts itself and names in its metrics.
+
+    ``gymnasium.make`` takes an argument of that name for a time limit of its own, which the env does not see.
+
+    :param env_id: gym id
+    :param env_kwargs: arguments of the env
+    :return: those that are left for ``gymnasium.make``
+    """
+    left, spec = dict(env_kwargs or {}), gym.spec(env_id)
+    if not drives_carla(env_id) or "max_episode_steps" not in left:
+        yield left
+        return
+    before = spec.kwargs
+    spec.kwargs = {**before, "max_episode_steps": left.pop("max_episode_steps")}
+    try:
+        yield left
+    finally:
+        spec.kwargs = before
+
+
 def server_in_words(env_id: str, env_kwargs: Mapping[str, Any] | None) -> str:
     """Which CARLA server an environment will use, by the rules of CarlaEnv; nothing for other environments."""
     if not drives_carla(env_id):

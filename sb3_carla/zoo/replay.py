@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import rl_zoo3.enjoy  # replaces gymnasium's TimeLimit
 import rl_zoo3.utils
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sb3_carla.command_line import CommandError
 from sb3_carla.video import VideoFile
 from sb3_carla.zoo.hyperparameters import check_env_kwargs
-from sb3_carla.zoo.models import check_model_file, interface_of, pretrained_model, pretrained_names
+from sb3_carla.zoo.models import check_model_file, interface_of, normalizer_of, pretrained_model, pretrained_names
 from sb3_carla.zoo.options import (
     DEFAULT_ALGO,
     DEFAULT_ENV,
@@ -24,6 +24,7 @@ from sb3_carla.zoo.options import (
     StoreExpressions,
     argparse_with,
     drives_carla,
+    own_time_limit,
     register,
     replaced,
     server_in_words,
@@ -50,6 +51,7 @@ def enjoy(argv: list[str]) -> Path | None:
     options = argparse.Namespace()
     opened: list[VecEnv] = []
     interface: dict[str, Any] = {}
+    normalizer: Path | None = None
     movie: VideoFile | None = None
 
     def check(parsed: argparse.Namespace) -> None:
@@ -65,7 +67,7 @@ def enjoy(argv: list[str]) -> Path | None:
             options.no_render = True  # no window
 
     def model_path(exp_id: int, folder: str, algo: str, env_name: Any, *args: Any) -> tuple[str, str, str]:
-        nonlocal interface
+        nonlocal interface, normalizer
         if options.model is not None:
             found = ("", str(options.model), str(options.model.parent))
         else:
@@ -77,7 +79,7 @@ def enjoy(argv: list[str]) -> Path | None:
                     "Train one with 'sb3-carla train', or name one with --model or -f."
                 ) from error
         check_model_file(Path(found[1]), algo)
-        interface = interface_of(Path(found[1]))
+        interface, normalizer = interface_of(Path(found[1])), normalizer_of(Path(found[1]))
         return found
 
     def create_env(*args: Any, env_kwargs: dict[str, Any], **kwargs: Any) -> VecEnv:
@@ -87,9 +89,16 @@ def enjoy(argv: list[str]) -> Path | None:
         print(f"The model drives in {server_in_words(options.env.gym_id, env_kwargs)}", flush=True)
         if movie is not None:
             env_kwargs = {**env_kwargs, "render_mode": "rgb_array"}
-        kwargs["env_kwargs"] = env_kwargs
-        env = rl_zoo3.utils.create_test_env(*args, **kwargs)
+        stats_path = kwargs.get("stats_path")
+        ours = normalizer is not None and (stats_path is None or normalizer.parent != Path(stats_path))
+        if ours and kwargs.get("hyperparams"):  # rl_zoo3 knows the statistics of the end of a run in --env only
+            kwargs["hyperparams"] = {**kwargs["hyperparams"], "normalize": False}
+        with own_time_limit(options.env.gym_id, env_kwargs) as kwargs["env_kwargs"]:
+            env = rl_zoo3.utils.create_test_env(*args, **kwargs)
         opened.append(env)
+        if ours:
+            env = VecNormalize.load(str(normalizer), env)
+            env.training = env.norm_reward = False
         return ReplayVecEnv(env, options.episodes, movie)
 
     parser = argparse_with("enjoy", argv, defaults, check, _add_options)

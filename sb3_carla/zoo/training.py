@@ -20,7 +20,7 @@ from sb3_carla.zoo.hyperparameters import (
     section_names,
 )
 from sb3_carla.zoo.manager import RunManager, TrainedRun
-from sb3_carla.zoo.models import check_model_file
+from sb3_carla.zoo.models import check_model_file, interface_of
 from sb3_carla.zoo.options import (
     DEFAULT_ALGO,
     DEFAULT_ENV,
@@ -81,8 +81,12 @@ def train(argv: list[str]) -> TrainedRun | None:
         if options.trained_agent:
             check_model_file(Path(options.trained_agent), options.algo)
         # Given ones go before those of the section and leave its others alone; rl_zoo3 would drop the others.
-        env_kwargs = {**plain_numbers(section.get("env_kwargs") or {}), **(options.env_kwargs or {})}
-        if options.env_kwargs is not None:
+        env_kwargs = plain_numbers(section.get("env_kwargs") or {})
+        seen = {}
+        if options.trained_agent and drives_carla(options.env):  # what it sees and does stays as it was
+            seen = interface_of(Path(options.trained_agent))
+        env_kwargs = {**env_kwargs, **seen, **(options.env_kwargs or {})}
+        if options.env_kwargs is not None or seen:
             options.env_kwargs = env_kwargs
         if options.eval_env_kwargs is not None:
             options.eval_env_kwargs = {**env_kwargs, **options.eval_env_kwargs}

@@ -71,8 +71,11 @@ def test_what_a_run_gave_its_env_goes_with_its_model(envs: dict[str, CarlaEnv], 
     (run / "config.yml").write_text(
         "!!python/object/apply:collections.OrderedDict\n- - - env_kwargs\n    - {action_repeat: 2, npc_vehicles: 7}\n"
     )
-    assert make_driver(str(tmp_path / "Carla-v0.zip"), "td3").env_kwargs == {"action_repeat": 2}
+    kwargs = make_driver(str(tmp_path / "Carla-v0.zip"), "td3").env_kwargs
+    assert (kwargs["action_repeat"], kwargs["camera_z"], kwargs["max_brake"]) == (2, 1.5, 0.3)  # or the scenario's
+    assert "npc_vehicles" not in kwargs  # belongs to the training's own task
     (run / "args.yml").write_text(
         "!!python/object/apply:collections.OrderedDict\n- - - env_kwargs\n    - {action_repeat: 3, camera_z: 2.0}\n"
     )
-    assert make_driver(str(tmp_path / "Carla-v0.zip"), "td3").env_kwargs == {"action_repeat": 3, "camera_z": 2.0}
+    kwargs = make_driver(str(tmp_path / "Carla-v0.zip"), "td3").env_kwargs
+    assert (kwargs["action_repeat"], kwargs["camera_z"], kwargs["max_brake"]) == (3, 2.0, 0.3)
