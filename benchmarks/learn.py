@@ -85,6 +85,8 @@ CHANGES: dict[str, list[str]] = {
         "max_grad_norm:dict(actor_mlp=1,critic_cnn=10,critic_mlp=10)",
         "learning_rates:dict(actor_mlp='lin_1e-4',critic_cnn='lin_3e-4',critic_mlp='lin_3e-4')",
     ],
+    "mpg": ["-params", "target:'mpg'"],
+    "prioritized replay": ["-params", "replay_buffer_class:'sb3_carla.buffers.PrioritizedReplayBuffer'"],
     "actions not smoothed": ["--env-kwargs", "action_smoothing:0."],
     "pedals": ["--env-kwargs", "actions:'continuous'"],
     "slower in bends": ["--env-kwargs", "max_lateral_acceleration:2.5"],

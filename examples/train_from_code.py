@@ -13,7 +13,8 @@ from sb3_stability import StopTrainingOnActorLossExplosion, StopTrainingOnQValue
 
 def main(steps: int) -> None:
     env = CarlaEnv()  # the embedded simulator; CarlaEnv(server="localhost:2000") drives on a CARLA 0.9.16 server
-    model = TD3("CnnPolicy", env, verbose=1)
+    # SB3's defaults, a batch of 256 after each step, are for a GPU
+    model = TD3("CnnPolicy", env, batch_size=32, train_freq=8, verbose=1)
     model.learn(
         steps,
         callback=[StopTrainingOnQValueExplosion(), StopTrainingOnActorLossExplosion()],

@@ -222,6 +222,8 @@ def parse_limit(value: object) -> float:
 
     :param value: the limit
     """
+    if isinstance(value, str) and value.startswith("lin_"):
+        raise ValueError("a gradient limit has no schedule; give a number")
     limit = _number(value)
     if not limit > 0:
         raise ValueError("a gradient limit must be more than 0 (None means no clipping)")

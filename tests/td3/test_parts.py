@@ -165,6 +165,7 @@ def test_a_part_has_one_kind_of_limit() -> None:
         ({"action_penalty": -1.0}, "action_penalty"),
         ({"critic_loss": "l1"}, "mse, huber"),
         ({"max_nonfinite_updates": 0}, "1 or more"),
+        ({"max_grad_norm": "lin_10"}, "no schedule"),
     ],
 )
 def test_a_bad_option_is_refused(setting: dict[str, Any], message: str) -> None:
