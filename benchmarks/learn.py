@@ -241,6 +241,8 @@ def completions(rows: list[dict[str, str]]) -> list[npt.NDArray[np.float64]]:
 
 def show(rows: list[dict[str, str]], folder: Path, at: int) -> None:
     """Print the table of each recipe's last checkpoint up to ``at`` steps, draw the curves."""
+    if not rows:
+        raise SystemExit(f"{folder / 'results.csv'} has no rows of these recipes. Train them first.")
     groups = grouped(rows)
     print(
         "| recipe | town | seeds | steps | minutes | route completion, IQM (95 %) | success, each seed "
