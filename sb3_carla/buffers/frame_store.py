@@ -168,7 +168,9 @@ class FrameStore:
             return
         shape = (self._used, *state["planes"])
         size = int(np.prod(shape))
-        if size == 0:
+        if size == 0:  # nothing in that file is its own, and what later pickles have there is not to be overwritten
+            self.file = self.file.with_name(f"frames-{uuid.uuid4().hex}.bin")
+            self._pickles = self._oldest_valid_pickle = 0
             self.planes = np.zeros(shape, np.uint8)
             return
         if not self.file.exists() or self.file.stat().st_size < size:

@@ -392,6 +392,17 @@ def test_a_buffer_saved_empty_makes_its_folder_with_the_first_frame(tmp_path: Pa
     assert buffer.size() == 5
 
 
+def test_a_buffer_that_was_saved_empty_leaves_the_frames_of_later_saves_alone(tmp_path: Path) -> None:
+    buffer = FrameReplayBuffer(20, image_space(), ACTIONS, folder=tmp_path)
+    empty = pickle.dumps(buffer)
+    fill(buffer, 10)
+    later = pickle.dumps(buffer)
+    rows = np.arange(10)
+    before = buffer.observations[rows, 0].copy()
+    fill(pickle.loads(empty), 15, seed=1)
+    np.testing.assert_array_equal(pickle.loads(later).observations[rows, 0], before)
+
+
 def test_what_it_takes_on_the_disk_is_said_and_compared_with_the_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
