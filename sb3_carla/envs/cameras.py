@@ -27,6 +27,7 @@ from sb3_carla.envs.observation import CHANNELS, Picture
 from sb3_carla.envs.planner import RouteTracker
 from sb3_carla.envs.route import LaneGraph, LaneTracker
 from sb3_carla.envs.scenario import Scenario
+from sb3_carla.envs.traffic import still_there
 
 SENSORS = {
     "gray": "sensor.camera.rgb",
@@ -130,8 +131,8 @@ class BirdView:
             cv2.polylines(picture[0], [self._pixels(points, ego)], False, 255, thickness)
         path = np.array([tracker.ahead(distance) for distance in np.arange(0.0, BIRDVIEW_METRES, 2.0)])
         cv2.polylines(picture[1], [self._pixels(path, ego)], False, 255, max(round(self._scale), 1))
-        for actor in road_users:
-            cv2.fillConvexPoly(picture[2], self._pixels(_corners(actor), ego), 255)
+        for actor, transform, _ in still_there(road_users):
+            cv2.fillConvexPoly(picture[2], self._pixels(_corners(actor, transform), ego), 255)
         return picture
 
     def _pixels(self, points: npt.NDArray[np.float64], ego: carla.Transform) -> npt.NDArray[Any]:
@@ -145,9 +146,9 @@ class BirdView:
         return pixels
 
 
-def _corners(actor: carla.Actor) -> npt.NDArray[np.float64]:
+def _corners(actor: carla.Actor, transform: carla.Transform) -> npt.NDArray[np.float64]:
     """The corners of an actor's box from above, in the world."""
-    transform, extent = actor.get_transform(), actor.bounding_box.extent
+    extent = actor.bounding_box.extent
     yaw = math.radians(transform.rotation.yaw)
     forward, right = np.array([math.cos(yaw), math.sin(yaw)]), np.array([-math.sin(yaw), math.cos(yaw)])
     centre = np.array([transform.location.x, transform.location.y])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sb3_carla.envs.planner import RouteTracker
 from sb3_carla.envs.route import LaneTracker
+from sb3_carla.envs.traffic import still_there
 from sb3_carla.envs.traffic_rules import TrafficRules
 
 SIGHT = 50.0  # [m] of the lane ahead; nothing farther away is seen
@@ -48,8 +49,7 @@ class Surroundings:
         path = np.array([tracker.ahead(distance) for distance in np.arange(0.0, SIGHT, SPACING)])
         position = self._ego.get_location()
         lead_distance, lead_speed = SIGHT, SIGHT
-        for other in others:
-            transform = other.get_transform()
+        for other, transform, velocity in still_there(others):
             x, y = transform.location.x, transform.location.y
             if math.hypot(x - position.x, y - position.y) > SIGHT:
                 continue
@@ -62,7 +62,6 @@ class Surroundings:
                 continue
             gap = along - self.front - extent.x * cosine - extent.y * sine
             if gap < lead_distance:
-                velocity = other.get_velocity()
                 lead_distance, lead_speed = max(gap, 0.0), velocity.x * direction[0] + velocity.y * direction[1]
         light = self._rules.red_light_ahead(path, SPACING)
         light_distance = SIGHT if light is None else min(max(light - self.front, 0.0), SIGHT)
@@ -72,7 +71,8 @@ class Surroundings:
         """The distances [m] from the ego's outline to the other road users', as circles of their widths."""
         position = self._ego.get_location()
         return [
-            position.distance(other.get_location()) - self._half_width - other.bounding_box.extent.y for other in others
+            position.distance(transform.location) - self._half_width - other.bounding_box.extent.y
+            for other, transform, _ in still_there(others)
         ]
 
 

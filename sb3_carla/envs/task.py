@@ -21,6 +21,7 @@ from sb3_carla.envs.planner import RouteTracker, plan_route
 from sb3_carla.envs.reward import Motion, potential, reward_terms
 from sb3_carla.envs.route import LaneKey, LaneTracker, angle_difference
 from sb3_carla.envs.scenario import Scenario
+from sb3_carla.envs.traffic import still_there
 
 SETTLE_TICKS = 10  # a real server drops a teleported vehicle onto its wheels, and its first camera frames come late
 NPC_CLEARANCE = 15.0  # [m] from the ego's spawn point to the nearest NPC
@@ -310,7 +311,8 @@ class DrivingTask:
             return self.client.spawn_points[self.scenario.spawn_point]
         points = self._starts
         vehicles = self.client.traffic.vehicles
-        taken = np.array([(p.x, p.y) for p in (npc.get_location() for npc in vehicles)]).reshape(-1, 2)
+        places = [transform.location for _, transform, _ in still_there(vehicles)]
+        taken = np.array([(place.x, place.y) for place in places]).reshape(-1, 2)
         clearance = np.array([np.hypot(*(taken - (p.location.x, p.location.y)).T).min(initial=np.inf) for p in points])
         free = np.flatnonzero(clearance > NPC_CLEARANCE)
         return points[int(self._rng.choice(free)) if len(free) else int(clearance.argmax())]

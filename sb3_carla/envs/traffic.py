@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import carla
 import numpy as np
@@ -82,11 +82,7 @@ class Traffic:
             manager.auto_lane_change(vehicle, scenario.npc_lane_changes)
 
     def forget_destroyed(self) -> None:
-        """Drop cars that are gone; to be called after every tick, as a handle of a destroyed actor raises errors.
-
-        The traffic manager itself destroys a car that has stood for 90 s, at a red light for 180 s (LibCarla 0.9.16,
-        ``ALSM.cpp``).
-        """
+        """Drop cars that are gone; to be called after every tick. See :func:`still_there`."""
         if self.vehicles:
             present = self._world.get_snapshot()
             self.vehicles = [vehicle for vehicle in self.vehicles if present.has_actor(vehicle.id)]
@@ -140,3 +136,20 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def still_there(actors: Iterable[carla.Actor]) -> Iterator[tuple[carla.Actor, carla.Transform, carla.Vector3D]]:
+    """Actors with their pose and velocity, without those that are gone.
+
+    The traffic manager itself destroys a car that has stood for 90 s, at a red light for 180 s (LibCarla 0.9.16,
+    ``ALSM.cpp``). It does so in a thread of its own, so a car that is in the latest snapshot may be gone at any moment,
+    and its handle raises an error then.
+
+    :param actors: road users
+    """
+    for actor in actors:
+        try:
+            transform, velocity = actor.get_transform(), actor.get_velocity()
+        except RuntimeError:
+            continue
+        yield actor, transform, velocity

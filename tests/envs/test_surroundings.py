@@ -89,3 +89,12 @@ def test_who_stands_across_from_the_next_lane_reaches_into_ours(road: Road) -> N
 @pytest.mark.parametrize("ahead", [-8.0, -20.0])
 def test_who_is_behind_is_not_ahead(road: Road, ahead: float) -> None:
     assert road.lead_distance(ahead, 0.0, 0.0) == SIGHT
+
+
+def test_who_is_destroyed_between_two_ticks_is_seen_no_more_and_no_error(road: Road) -> None:
+    other = road._put(road.start, 20.0, 0.0, 0.0)
+    road.world.tick()
+    assert road.surroundings.ahead(road.tracker, [other]).lead_distance < SIGHT
+    other.destroy()  # as the traffic manager does with who stands for long
+    assert road.surroundings.ahead(road.tracker, [other]).lead_distance == SIGHT
+    assert road.surroundings.distances([other]) == []
