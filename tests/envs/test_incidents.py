@@ -49,6 +49,16 @@ def test_who_looks_ahead_drives_through_and_who_does_not_collides(scenario: str,
     assert states[0][12] < 30.0, "the car ahead is seen from the beginning"
 
 
+def test_scripted_road_users_leave_the_spawn_points_where_they_are(address: str) -> None:
+    env = CarlaEnv(address, "pedestrian_crossing", image_size=16, isolated=False)
+    env.reset(seed=0)
+    client = env._client._task.client  # type: ignore[union-attr]
+    assert [point.location.z for point in client.spawn_points] == [
+        point.location.z for point in client.map.get_spawn_points()
+    ]
+    env.close()
+
+
 def test_walkers_cross_before_the_car(address: str) -> None:
     states, info = drive(address, "pedestrian_crossing", careful=True, max_episode_steps=500)
     assert min(state[12] for state in states) < 20.0
