@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import carla
 import numpy as np
-import numpy.typing as npt
 
 from sb3_carla.envs.planner import RouteTracker
-from sb3_carla.envs.route import LaneTracker
+from sb3_carla.envs.route import Lane, LaneTracker
 from sb3_carla.envs.traffic import still_there
 from sb3_carla.envs.traffic_rules import TrafficRules
 
@@ -47,22 +46,24 @@ class Surroundings:
         :param others: the road users that may be there
         """
         path = np.array([tracker.ahead(distance) for distance in np.arange(0.0, SIGHT, SPACING)])
+        way = Lane((0, 0, 0), path, np.zeros(len(path)), is_junction=False)
         position = self._ego.get_location()
         lead_distance, lead_speed = SIGHT, SIGHT
         for other, transform, velocity in still_there(others):
             x, y = transform.location.x, transform.location.y
             if math.hypot(x - position.x, y - position.y) > SIGHT:
                 continue
-            along, aside, direction = _project(path, x, y)
-            forward, extent = transform.get_forward_vector(), other.bounding_box.extent
+            place, extent = way.locate(x, y), other.bounding_box.extent
             # Its outline seen along and across the lane: who crosses is as wide as it is long
-            cosine = abs(forward.x * direction[0] + forward.y * direction[1])
-            sine = abs(forward.x * direction[1] - forward.y * direction[0])
-            if aside > self._half_width + extent.y * cosine + extent.x * sine + MARGIN or along < 0.5 * SPACING:
+            turned = math.radians(transform.rotation.yaw - place.yaw_deg)
+            cosine, sine = abs(math.cos(turned)), abs(math.sin(turned))
+            free = self._half_width + extent.y * cosine + extent.x * sine + MARGIN
+            if place.distance > free or place.s < 0.5 * SPACING:
                 continue
-            gap = along - self.front - extent.x * cosine - extent.y * sine
+            gap = place.s - self.front - extent.x * cosine - extent.y * sine
             if gap < lead_distance:
-                lead_distance, lead_speed = max(gap, 0.0), velocity.x * direction[0] + velocity.y * direction[1]
+                yaw = math.radians(place.yaw_deg)
+                lead_distance, lead_speed = max(gap, 0.0), velocity.x * math.cos(yaw) + velocity.y * math.sin(yaw)
         light = self._rules.red_light_ahead(path, SPACING)
         light_distance = SIGHT if light is None else min(max(light - self.front, 0.0), SIGHT)
         return Ahead(lead_distance, float(lead_speed), light_distance)
@@ -74,20 +75,3 @@ class Surroundings:
             position.distance(transform.location) - self._half_width - other.bounding_box.extent.y
             for other, transform, _ in still_there(others)
         ]
-
-
-def _project(path: npt.NDArray[np.float64], x: float, y: float) -> tuple[float, float, npt.NDArray[np.float64]]:
-    """Where a point lies beside a path: how far along [m], how far aside [m], and the path's direction there.
-
-    :param path: world points [m], (n, 2), :data:`SPACING` apart
-    :param x: world position [m]
-    :param y: world position [m]
-    """
-    steps = np.diff(path, axis=0)
-    lengths = np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-6)
-    relative = np.array([x, y]) - path[:-1]
-    shares = np.clip((relative * steps).sum(axis=1) / lengths**2, 0.0, 1.0)
-    distances = np.hypot(*(relative - shares[:, None] * steps).T)
-    nearest = int(distances.argmin())
-    direction = steps[nearest] / lengths[nearest]
-    return (nearest + float(shares[nearest])) * SPACING, float(distances[nearest]), direction

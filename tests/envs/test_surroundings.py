@@ -22,8 +22,7 @@ class Road:
         self.graph = LaneGraph(self.town)
         self.blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
         self.start = next(point for point in self.town.get_spawn_points() if self._is_straight(point))
-        self.actors = [self._put(self.start, 0.0, 0.0, 0.0)]
-        self.ego = self.actors[0]
+        self.ego = self.put(0.0, 0.0, 0.0)
         location = self.start.location
         self.tracker = LaneTracker(self.graph, location.x, location.y, self.start.rotation.yaw)
         self.surroundings = Surroundings(self.ego, TrafficRules(world, self.town))
@@ -34,7 +33,9 @@ class Road:
         x, y = tracker.ahead(40.0)
         return math.hypot(point.location.x + 40.0 * forward.x - x, point.location.y + 40.0 * forward.y - y) < 0.5
 
-    def _put(self, start: carla.Transform, ahead: float, right: float, turned: float) -> carla.Vehicle:
+    def put(self, ahead: float, right: float, turned: float) -> carla.Vehicle:
+        """A vehicle that stands beside or before the ego vehicle's place [m], turned against its direction [deg]."""
+        start = self.start
         forward, sideways = start.get_forward_vector(), start.get_right_vector()
         location = carla.Location(
             start.location.x + ahead * forward.x + right * sideways.x,
@@ -46,7 +47,7 @@ class Road:
 
     def lead_distance(self, ahead: float, right: float, turned: float) -> float:
         """What the ego vehicle sees with one other vehicle."""
-        other = self._put(self.start, ahead, right, turned)
+        other = self.put(ahead, right, turned)
         self.world.tick()
         seen = self.surroundings.ahead(self.tracker, [other]).lead_distance
         other.destroy()
@@ -92,7 +93,7 @@ def test_who_is_behind_is_not_ahead(road: Road, ahead: float) -> None:
 
 
 def test_who_is_destroyed_between_two_ticks_is_seen_no_more_and_no_error(road: Road) -> None:
-    other = road._put(road.start, 20.0, 0.0, 0.0)
+    other = road.put(20.0, 0.0, 0.0)
     road.world.tick()
     assert road.surroundings.ahead(road.tracker, [other]).lead_distance < SIGHT
     other.destroy()  # as the traffic manager does with who stands for long
